@@ -1,0 +1,60 @@
+"""Every error bodega raises on purpose.
+
+Each subclasses the builtin that a caller would catch anyway, and says in one sentence what was asked for,
+why it failed and what to do. All of them pickle, since pipeline runners carry errors between processes.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+
+class BodegaError(Exception):
+    """Base of all errors of this library."""
+
+    def __init__(self, message: str, **details: Any) -> None:  # noqa: ANN401 - details are whatever the error is about
+        super().__init__(message)
+        self.__dict__.update(details)
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument and OSError its errno: here the sentence is the message.
+        return str(self.args[0])
+
+
+class InvalidName(BodegaError, ValueError):
+    """A name of an object or a run that the store cannot keep (``name``, ``reason``)."""
+
+
+class ObjectNotFound(BodegaError, KeyError):
+    """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike)."""
+
+
+class NotShareable(BodegaError, TypeError):
+    """The value is a handle to something (an open file, a lazy query), or cannot be pickled; ``kind`` names its type."""
+
+
+class LayoutError(BodegaError, ValueError):
+    """A file of the store is damaged, truncated, foreign, or of a format this version does not know (``path``)."""
+
+
+class RootError(BodegaError, OSError):
+    """A folder cannot be used as a store's root (``path``, ``reason``)."""
+
+
+class SettingsError(BodegaError, ValueError):
+    """A setting, an environment variable or a key of a configuration file is not understood."""
+
+
+class StoreBusy(BodegaError, TimeoutError):
+    """A lock was not free before the deadline: its holder is stopped or very slow."""
+
+
+class StoreFull(BodegaError, OSError):
+    """An object does not fit (``need`` and ``free`` in bytes, ``path`` of the root). What was there is untouched."""
+
+    errno = errno.ENOSPC
+
+
+class UnsupportedPlatform(BodegaError, RuntimeError):
+    """The operating system lacks what a store needs."""

@@ -1,0 +1,68 @@
+"""Settings from arguments and environment: sizes, the root, the run, the task at work."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextvars import ContextVar
+
+from bodega.errors import SettingsError
+
+ROOT_VARIABLE = "BODEGA_ROOT"
+RUN_VARIABLE = "BODEGA_RUN"
+DEFAULT_RUN = "default"
+
+current_task: ContextVar[str | None] = ContextVar("bodega_task", default=None)
+"""The task (a Kedro node's name) that this thread is working on; recorded as the producer of what it puts."""
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+    # The quantities of Kubernetes.
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes of a size such as ``8GiB``, ``512 MB``, ``1.5Gi`` or ``1048576``.
+
+    Raises:
+        SettingsError: the number or the unit is not understood, or the size is not positive.
+    """
+    if isinstance(size, bool) or not isinstance(size, (int, str)):
+        raise SettingsError(f"A size is a number of bytes or a text such as '8GiB', not {size!r}.")
+    if isinstance(size, int):
+        total = size
+    else:
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", size)
+        if match is None:
+            raise SettingsError(f"The size {size!r} is not understood: write a number and a unit, such as '8GiB'.")
+        number, unit = match.groups()
+        if unit.lower() not in _UNITS:
+            raise SettingsError(
+                f"The unit {unit!r} of the size {size!r} is not known: use B, kB, MB, GB, TB or KiB, MiB, GiB, TiB."
+            )
+        total = int(float(number) * _UNITS[unit.lower()]) if "." in number else int(number) * _UNITS[unit.lower()]
+    if total <= 0:
+        raise SettingsError(f"The size {size!r} is not positive.")
+    return total
+
+
+def resolve_run(run: str | None = None) -> str:
+    """The run: the argument, else ``BODEGA_RUN``, else ``default``."""
+    return run or os.environ.get(RUN_VARIABLE) or DEFAULT_RUN
