@@ -17,7 +17,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -81,3 +81,237 @@ class ObjectInfo:
     """Time zone aware, UTC."""
     producer: Producer
     schema: dict[str, Any] = field(default_factory=dict)
+
+
+_HEADER = struct.Struct("<8sHHII4x16sQIIQQQ")
+"""magic, format, flags, CRC of header, description and table, CRC of the stream, id, then: description's offset and
+length, number of buffers, stream's offset and length, and the object's end."""
+_ENTRY = struct.Struct("<QQQ")
+"""segment (0: this one), offset, length."""
+_CRC_FIELD = slice(12, 16)
+_ZEROS = memoryview(bytes(PAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything of an object goes."""
+
+    info: ObjectInfo
+    head: bytes
+    """The header with its padding, to be written at 0."""
+    description: bytes
+    """Description and buffer table."""
+    description_offset: int
+    stream_end: int
+    offsets: tuple[int, ...]
+    """Of the buffers."""
+    total: int
+    """The object's end in its segment."""
+
+
+def plan(
+    info: ObjectInfo,
+    encoded: Encoded,
+    *,
+    stream_length: int,
+    stream_crc: int,
+    stream_written: bool,
+) -> Plan:
+    """Lay out an object.
+
+    Args:
+        info: what the description will say; its ``nbytes`` is set here.
+        encoded: the value.
+        stream_length: bytes of the pickle stream.
+        stream_crc: its CRC-32.
+        stream_written: the stream was so long that it already stands right behind the header; the description then
+            goes to the end.
+    """
+    lengths = [buffer.nbytes for buffer in encoded.buffers]
+    info = replace(info, nbytes=stream_length + sum(lengths))
+    text = json.dumps(
+        {
+            "name": info.name,
+            "run": info.run,
+            "kind": info.kind,
+            "nbytes": info.nbytes,
+            "created": info.created.timestamp(),
+            "producer": [info.producer.process, info.producer.host, info.producer.task],
+            "schema": info.schema,
+            "recipe": encoded.recipe,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode("utf-8", "surrogatepass")
+    block_length = len(text) + _ENTRY.size * len(lengths)
+    stream_offset = HEADER_SIZE if stream_written else HEADER_SIZE + block_length
+    end = stream_offset + stream_length
+    offsets = []
+    for length in lengths:
+        alignment = PAGE if length >= PAGE else ALIGNMENT
+        offsets.append(end := -(-end // alignment) * alignment)
+        end += length
+    description_offset = end if stream_written else HEADER_SIZE
+    total = end + block_length if stream_written else end
+    table = b"".join(_ENTRY.pack(0, offset, length) for offset, length in zip(offsets, lengths, strict=True))
+    description = text + table
+    head = bytearray(HEADER_SIZE)
+    _HEADER.pack_into(
+        head, 0, MAGIC, FORMAT, 0, 0, stream_crc, bytes.fromhex(info.id),
+        description_offset, len(text), len(lengths), stream_offset, stream_length, total,
+    )  # fmt: skip
+    head[_CRC_FIELD] = _crc(head, description)
+    return Plan(info, bytes(head), description, description_offset, stream_offset + stream_length, tuple(offsets), total)
+
+
+def pieces(plan: Plan, encoded: Encoded, stream: Sequence[memoryview]) -> Iterator[tuple[int, list[Buffer]]]:
+    """What to write where: offsets, and what goes behind each without a hole.
+
+    Args:
+        plan: of the object.
+        encoded: its value.
+        stream: the parts of its pickle stream, unless they have been written already.
+    """
+    front = plan.description_offset == HEADER_SIZE
+    run: list[Buffer] = [memoryview(plan.head), memoryview(plan.description), *stream] if front else []
+    start = 0 if front else plan.stream_end
+    end = start + sum(part.nbytes for part in run)
+    if not front:
+        yield 0, [memoryview(plan.head)]
+    for offset, buffer in zip(plan.offsets, encoded.buffers, strict=True):
+        if offset > end:
+            run.append(_ZEROS[: offset - end])
+        run.append(buffer)
+        end = offset + buffer.nbytes
+    if not front:
+        run.append(memoryview(plan.description))
+    yield start, run
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The fixed part, checked against the size of its file."""
+
+    id: str
+    description_offset: int
+    description_length: int
+    """Of the JSON text alone."""
+    block_length: int
+    """Of description and buffer table."""
+    buffer_count: int
+    stream_offset: int
+    stream_length: int
+    stream_crc: int
+    total: int
+
+
+def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> Header:
+    """Read the header at the start of a file's bytes.
+
+    Args:
+        data: at least the first 128 bytes of the file, if it has so many.
+        size: of the whole file.
+        path: for messages.
+
+    Raises:
+        LayoutError: not an object, of another format, or cut short.
+    """
+    if size < HEADER_SIZE or len(data) < HEADER_SIZE:
+        raise damaged(path, f"it has {size} bytes, less than a header")
+    (
+        magic, version, flags, _, stream_crc, identity, description_offset, description_length, buffer_count,
+        stream_offset, stream_length, total,
+    ) = _HEADER.unpack_from(data)  # fmt: skip
+    if magic != MAGIC:
+        raise damaged(path, "it does not begin like an object of a store")
+    if version != FORMAT or flags:
+        raise damaged(path, f"it has format {version} (flags {flags}); this version of bodega knows {FORMAT} (flags 0)")
+    block_length = description_length + _ENTRY.size * buffer_count
+    if total > size:
+        raise damaged(path, f"it is cut short: {size} bytes of {total}")
+    for offset, length in ((description_offset, block_length), (stream_offset, stream_length)):
+        if offset < HEADER_SIZE or offset + length > total:
+            raise damaged(path, "its header points outside the object")
+    return Header(
+        identity.hex(), description_offset, description_length, block_length, buffer_count, stream_offset,
+        stream_length, stream_crc, total,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The description of an object, and where its buffers are."""
+
+    info: ObjectInfo
+    recipe: dict[str, Any]
+    buffers: tuple[tuple[int, int], ...]
+    """Offset and length of each."""
+
+
+def parse_description(
+    header: Header, head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview, path: str
+) -> Description:
+    """Read description and buffer table, after checking them and the header against their CRC.
+
+    Args:
+        header: as parsed from ``head``.
+        head: at least the first 128 bytes of the file.
+        block: the bytes that the header calls description and table.
+        path: for messages.
+
+    Raises:
+        LayoutError: damaged.
+    """
+    if len(block) != header.block_length or bytes(head[_CRC_FIELD]) != _crc(head[:HEADER_SIZE], block):
+        raise damaged(path, "its description does not match its checksum")
+    try:
+        facts = json.loads(bytes(block[: header.description_length]).decode("utf-8", "surrogatepass"))
+        process, host, task = facts["producer"]
+        info = ObjectInfo(
+            name=facts["name"],
+            run=facts["run"],
+            id=header.id,
+            nbytes=facts["nbytes"],
+            kind=facts["kind"],
+            created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+            producer=Producer(process, host, task),
+            schema=facts["schema"],
+        )
+        recipe = facts["recipe"]
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
+        raise damaged(path, f"its description cannot be read ({error!r})") from None
+    buffers = []
+    for segment, offset, length in _ENTRY.iter_unpack(block[header.description_length :]):
+        if segment != 0:
+            raise damaged(path, "it refers to another segment, which this version of bodega does not know")
+        if offset % ALIGNMENT or offset < HEADER_SIZE or offset + length > header.total:
+            raise damaged(path, "a buffer lies outside the object")
+        buffers.append((offset, length))
+    return Description(info, recipe, tuple(buffers))
+
+
+def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:
+    """The pickle stream in a view of the whole object, checked: a damaged one could do anything when loaded.
+
+    Raises:
+        LayoutError: damaged.
+    """
+    stream = data[header.stream_offset : header.stream_offset + header.stream_length]
+    if zlib.crc32(stream) != header.stream_crc:
+        raise damaged(path, "its pickle stream does not match its checksum")
+    return stream
+
+
+def damaged(path: str, reason: str) -> LayoutError:
+    """The error for a file that is not a readable object."""
+    return LayoutError(
+        f"{path} is not a readable object: {reason}. Remove it ('bodega rm') and put the object again.",
+        path=path,
+        reason=reason,
+    )
+
+
+def _crc(head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview) -> bytes:
+    blank = bytearray(head)
+    blank[_CRC_FIELD] = bytes(4)
+    return zlib.crc32(block, zlib.crc32(blank)).to_bytes(4, "little")

@@ -1,0 +1,1 @@
+"""The only place that maps, locks and links files."""

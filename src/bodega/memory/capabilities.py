@@ -1,0 +1,144 @@
+"""What the kernel, the file system and the interpreter offer under a root, found by trying it.
+
+Each capability has a portable path behind it: without any of them a root is a plain folder on any POSIX system.
+``BODEGA_WITHOUT`` (names joined by commas, or ``all``) switches capabilities off, to test those paths.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import uuid
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from bodega.errors import RootError, SettingsError
+from bodega.memory import lease, libc, locks
+
+WITHOUT_VARIABLE = "BODEGA_WITHOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Booleans; all of them false is the portable path."""
+
+    tmpfile: bool = False
+    """Files can be written without a name (``O_TMPFILE``) and be named later (linkat(2) through ``/proc``)."""
+    exchange: bool = False
+    """Two names can swap their files (``RENAME_EXCHANGE``), so that a replaced segment is kept for reuse."""
+    overlay: bool = False
+    """A mapping laid over an anonymous one keeps the lock without a descriptor (through ctypes)."""
+    trackfd: bool = False
+    """Python's own mapping keeps the lock without a descriptor (``trackfd=False``, Python 3.13 and later)."""
+    noreserve: bool = False
+    """Private mappings need not count against the commit limit (``MAP_NORESERVE``)."""
+
+
+def probe(root: str | os.PathLike[str]) -> Capabilities:
+    """Try each capability with small files in a folder; leaves nothing behind.
+
+    Raises:
+        RootError: the file system cannot even lock files, so it cannot hold a store.
+    """
+    folder = os.fspath(root)
+    found = Capabilities(
+        tmpfile=_try_tmpfile(folder),
+        exchange=_try_exchange(folder),
+        noreserve=sys.platform == "linux",
+    )
+    found = _without(found)
+    ways = {"trackfd": sys.version_info >= (3, 13), "overlay": sys.platform == "linux"}
+    for way in (way for way, possible in ways.items() if possible):
+        candidate = _without(replace(found, **{way: True}))
+        if getattr(candidate, way) and _lease_holds(folder, candidate):
+            return candidate
+    if not _lease_holds(folder, found):
+        raise RootError(
+            f"The file system of {folder} does not keep locks (flock) for mapped files, so readers would not be safe. "
+            "Use a root on tmpfs or a local disk (BODEGA_ROOT).",
+            path=folder,
+            reason="flock",
+        )
+    return found
+
+
+def _without(found: Capabilities) -> Capabilities:
+    switched_off = [word.strip() for word in os.environ.get(WITHOUT_VARIABLE, "").split(",") if word.strip()]
+    names = [field.name for field in fields(Capabilities)]
+    if unknown := [word for word in switched_off if word not in {*names, "all"}]:
+        raise SettingsError(
+            f"{WITHOUT_VARIABLE} names {unknown[0]!r}, which is no capability: use {', '.join(names)} or all."
+        )
+    return replace(found, **dict.fromkeys(names if "all" in switched_off else switched_off, False))
+
+
+def _try_tmpfile(folder: str) -> bool:
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    path = _probe_path(folder)
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        link_descriptor(descriptor, path)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    Path(path).unlink()
+    return True
+
+
+def link_descriptor(descriptor: int, path: str) -> None:
+    """Give a nameless file a name, which must be free.
+
+    ``os.link`` calls linkat(2), which follows the link in ``/proc``, only when it is passed a folder's descriptor;
+    any will do, since both paths are absolute.
+    """
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def _try_exchange(folder: str) -> bool:
+    if sys.platform != "linux":
+        return False
+    first, second = Path(_probe_path(folder)), Path(_probe_path(folder))
+    try:
+        first.write_bytes(b"1")
+        second.write_bytes(b"2")
+        libc.rename_exchange(str(first), str(second))
+        return first.read_bytes() == b"2"
+    except (AttributeError, OSError):
+        return False
+    finally:
+        first.unlink(missing_ok=True)
+        second.unlink(missing_ok=True)
+
+
+def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
+    """Whether a mapping alone keeps the shared lock, and gives it up when it goes."""
+    path = _probe_path(folder)
+    writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(writer, b"lease")
+        reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            locks.try_shared(reader)
+            mapping = lease.map_private(reader, 5, capabilities)
+        finally:
+            os.close(reader)
+        kept = not locks.try_exclusive(writer) and mapping[:5] == b"lease"
+        del mapping
+        return kept and locks.try_exclusive(writer)
+    except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOSPC}:
+            raise
+        return False
+    finally:
+        os.close(writer)
+        Path(path).unlink(missing_ok=True)
+
+
+def _probe_path(folder: str) -> str:
+    return os.path.join(folder, f"probe-{uuid.uuid4().hex}")

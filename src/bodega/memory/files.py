@@ -1,0 +1,231 @@
+"""Segments: written under no name, published in one step, read under a lease, retired when nobody has them.
+
+The steps and the order of locks are the protocol of ``docs/architecture.md``; each guard here has a test that fails
+without it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from bodega.layout import Buffer, Pieces
+from bodega.memory import ledger, libc, locks, pool
+from bodega.memory.capabilities import link_descriptor
+from bodega.memory.root import Root
+
+_STRIPES = 64
+_MOST_VIEWS = 1024
+"""Of one pwritev(2) call, on Linux and macOS."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Draft:
+    """A segment being written. Leaving its context without `publish` leaves nothing behind.
+
+    Args:
+        root: where.
+        admit: called with a number of bytes before the root grows by them; raises `StoreFull`.
+    """
+
+    def __init__(self, root: Root, admit: Callable[[int], None]) -> None:
+        self._root, self._admit = root, admit
+        self._descriptor = -1
+        self._path: str | None = None
+        self._warm = False
+        self._counted = 0
+        self._published = False
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor < 0:
+            return
+        if not self._published:
+            if self._path is not None:
+                os.unlink(self._path)
+            ledger.add(self._root, -self._counted)
+        if self._warm:
+            pool.unlock(self._descriptor)
+        else:
+            os.close(self._descriptor)
+
+    def begin(self, need: int) -> None:
+        """Find a segment for ``need`` bytes: a warm one that fits, else a new one."""
+        warm = pool.take(self._root, need)
+        if warm is not None:
+            self._descriptor, self._path, self._warm = warm.descriptor, warm.path, True
+            self._counted = ledger.pages(os.fstat(warm.descriptor).st_size)
+        elif self._root.capabilities.tmpfile:
+            self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            # Held before it has a name, so that no sweep ever finds it unlocked.
+            locks.try_shared(self._descriptor)
+        else:
+            with temporary_names(self._root):
+                self._path = self._root.temporary()
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(self._path, flags, 0o600)
+                locks.try_shared(self._descriptor)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a segment yet."""
+        return self._descriptor >= 0
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        """Write buffers one behind the other; returns the offset behind the last.
+
+        Raises:
+            StoreFull: they do not fit.
+        """
+        end = offset + sum(buffer.nbytes for buffer in buffers)
+        if end > self._counted:
+            more = ledger.pages(end) - self._counted
+            self._admit(more)
+            self._counted += more
+        batch: list[memoryview] = []
+        for buffer in buffers:
+            if isinstance(buffer, Pieces):
+                offset = self._write(offset, batch)
+                batch = []
+                for part in buffer.parts():
+                    offset = self._write(offset, [part])
+                continue
+            batch.append(buffer)
+            if len(batch) == _MOST_VIEWS:
+                offset = self._write(offset, batch)
+                batch = []
+        return self._write(offset, batch)
+
+    def _write(self, offset: int, views: list[memoryview]) -> int:
+        views = [view for view in views if view.nbytes]
+        while views:
+            try:
+                written = os.pwritev(self._descriptor, views, offset)
+            except OSError as error:
+                if error.errno not in _FULL or not pool.drain(self._root):
+                    raise
+                continue
+            offset += written
+            while views and written >= views[0].nbytes:
+                written -= views.pop(0).nbytes
+            if written:
+                views[0] = views[0][written:]
+        return offset
+
+    def publish(self, folder: str, filename: str) -> None:
+        """Give the segment its name in one atomic step; what had the name before is retired.
+
+        Args:
+            folder: the run's; made where it is missing.
+            filename: of the name.
+        """
+        path = f"{folder}/{filename}"
+        if self._path is None:
+            temporary = self._root.temporary()
+            link_descriptor(self._descriptor, temporary)
+            self._path = temporary
+        displaced = False
+        with name_lock(self._root, path):
+            while not self._published:
+                try:
+                    displaced = self._take_name(path)
+                except FileNotFoundError:
+                    # The run's first object, or the run was dropped a moment ago.
+                    os.makedirs(folder, mode=0o700, exist_ok=True)
+                    continue
+                self._published = True
+        if displaced:
+            retire(self._root, self._path)
+
+    def _take_name(self, path: str) -> bool:
+        """Move the segment to a name whose lock is held; returns whether the old segment now has the temporary name."""
+        assert self._path is not None  # noqa: S101 - for the type checker
+        try:
+            old = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            os.rename(self._path, path)
+            return False
+        if self._root.capabilities.exchange:
+            libc.rename_exchange(self._path, path)
+            return True
+        os.rename(self._path, path)
+        ledger.add(self._root, -ledger.pages(old.st_size))
+        return False
+
+
+def name_lock(root: Root, path: str) -> AbstractContextManager[int]:
+    """The lock under which every change of a name does its last check and its rename."""
+    stripe = zlib.crc32(path[len(root.runs) :].encode("utf-8", "surrogateescape")) % _STRIPES
+    return locks.exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
+
+
+def temporary_names(root: Root) -> AbstractContextManager[int]:
+    """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
+    return locks.exclusive(f"{root.locks}/tmp", "The folder of temporary files")
+
+
+def open_shared(path: str) -> tuple[int, os.stat_result]:
+    """Open the segment that a name stands for and take its shared lock.
+
+    Only after the lock is held is the name compared with the file: before that, the segment may have been replaced
+    and be written anew under another name.
+
+    Returns:
+        The descriptor, which the caller closes, and the file's status.
+
+    Raises:
+        FileNotFoundError: no such name.
+        StoreBusy: it stays locked.
+    """
+    patience: locks.Patience | None = None
+    while True:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if locks.try_shared(descriptor):
+                status = os.fstat(descriptor)
+                now = os.stat(path, follow_symlinks=False)
+                if (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev):
+                    return descriptor, status
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        patience = patience or locks.Patience(path, "An object")
+        patience.wait()
+
+
+def remove(root: Root, path: str) -> int:
+    """Take a name away; its segment lives on for those who map it. Returns the object's bytes in whole pages.
+
+    Raises:
+        FileNotFoundError: no such name.
+    """
+    temporary = root.temporary()
+    with name_lock(root, path):
+        status = os.stat(path, follow_symlinks=False)
+        os.rename(path, temporary)
+    retire(root, temporary)
+    return ledger.pages(status.st_size)
+
+
+def retire(root: Root, path: str) -> int:
+    """Keep a segment without a name for reuse, or free it, unless somebody has it. Returns its bytes, else 0."""
+    descriptor = pool.seize(path)
+    if descriptor is None:
+        return 0
+    try:
+        size = os.fstat(descriptor).st_size
+        if not pool.keep(root, path, size):
+            os.unlink(path)
+            ledger.add(root, -ledger.pages(size))
+        return ledger.pages(size)
+    finally:
+        pool.unlock(descriptor)

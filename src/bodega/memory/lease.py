@@ -1,0 +1,64 @@
+"""The lease: a shared lock that lives exactly as long as a private mapping.
+
+An flock belongs to an open file, and a mapping keeps its file open. So: lock, map, close every descriptor; the
+lock goes when the last array over the mapping does, or with the process. CPython's own `mmap.mmap` duplicates the
+descriptor, which costs one per object; two ways around it are tried (see `bodega.memory.capabilities`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from bodega.memory import libc
+
+if TYPE_CHECKING:
+    from bodega.memory.capabilities import Capabilities
+
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_MAP_FIXED = 0x10
+_MAP_NORESERVE = 0x4000
+"""Linux, x86-64 and arm64. Without it a private writable mapping counts in full against the commit limit."""
+
+
+def map_private(descriptor: int, length: int, capabilities: Capabilities) -> mmap.mmap:
+    """Map a file's first bytes copy-on-write: what the caller changes stays in its own pages.
+
+    The caller holds the file's shared lock and closes the descriptor afterwards; the mapping keeps the lock.
+    Do not close the mapping by hand: it is unmapped when the last view of it goes.
+
+    Args:
+        descriptor: open for reading, with the shared lock.
+        length: bytes, at least 1, no more than the file has.
+        capabilities: of the root that the file is in.
+    """
+    try:
+        return _map(descriptor, length, _READ_WRITE, capabilities)
+    except OSError:
+        # Private writable pages count against RLIMIT_DATA, and commit limits may be strict; reading always works.
+        mapping = _map(descriptor, length, mmap.PROT_READ, capabilities)
+        warnings.warn(
+            f"bodega: {length:,} bytes cannot be mapped writable under this process's limits (see 'ulimit -d'); "
+            "the value is read-only: copy it before changing it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return mapping
+
+
+def _map(descriptor: int, length: int, protection: int, capabilities: Capabilities) -> mmap.mmap:
+    flags = mmap.MAP_PRIVATE | (_MAP_NORESERVE if capabilities.noreserve else 0)
+    if capabilities.trackfd and sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, length, flags=flags, prot=protection, trackfd=False)
+    if capabilities.overlay and protection == _READ_WRITE:
+        # This object owns the address range and its unmapping; the file is laid over it by hand.
+        mapping = mmap.mmap(-1, length, flags=flags | mmap.MAP_ANONYMOUS, prot=protection)
+        view = ctypes.c_char.from_buffer(mapping)
+        address = ctypes.addressof(view)
+        del view
+        libc.map_over(address, length, protection, flags | _MAP_FIXED, descriptor)
+        return mapping
+    return mmap.mmap(descriptor, length, flags=flags, prot=protection)

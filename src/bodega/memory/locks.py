@@ -1,0 +1,107 @@
+"""Exclusive locks on lock files, and the shared lock under which a segment is read.
+
+All locks are flock(2): they belong to an open file, cross containers of one host, and go with a crash.
+Nothing here ever waits in the kernel: a stopped holder costs the caller its deadline, not its life.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bodega.errors import StoreBusy
+
+DEADLINE = 30.0
+"""Seconds after which a lock that others hold for microseconds is reported as stuck."""
+
+_held: set[int] = set()
+
+
+def forget_in_child(descriptor: int) -> None:
+    """A child forked by another thread closes this descriptor: it would keep the lock, should the parent die."""
+    _held.add(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor that `forget_in_child` was told of."""
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+class Patience:
+    """Waits a little longer each time, until the deadline; then raises `StoreBusy`."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+        self._pause, self._end = 20e-6, time.monotonic() + DEADLINE
+
+    def wait(self) -> None:
+        """Sleep before the next try."""
+        if time.monotonic() > self._end:
+            raise StoreBusy(
+                f"{self._what} ({self._path}) has been locked by another process for {DEADLINE:.0f} s. It is stopped or "
+                f"very slow: find it with 'fuser {self._path}', continue or end it, and try again.",
+                path=self._path,
+            )
+        time.sleep(self._pause)
+        self._pause = min(self._pause * 2, 2e-3)
+
+
+def try_exclusive(descriptor: int) -> bool:
+    """Take the exclusive lock of a freshly opened file if nobody holds or maps it.
+
+    Never call it on a descriptor that holds the shared lock: a failed try would lose that.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def try_shared(descriptor: int) -> bool:
+    """Take the shared lock if nobody holds the exclusive one."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def release(descriptor: int) -> None:
+    """Give up an exclusive lock by name: a forked child's copy of the descriptor would keep it past `os.close`."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def exclusive(path: str, what: str) -> Iterator[int]:
+    """Hold the exclusive lock of a lock file; yields its descriptor, open for reading and writing.
+
+    Args:
+        path: the lock file; made where it is missing, its folder is not.
+        what: what the lock guards, for the message of `StoreBusy`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    forget_in_child(descriptor)
+    try:
+        patience = Patience(path, what)
+        while not try_exclusive(descriptor):
+            patience.wait()
+        try:
+            yield descriptor
+        finally:
+            release(descriptor)
+    finally:
+        close(descriptor)

@@ -1,0 +1,135 @@
+"""Segments kept warm: writing over pages that exist is several times faster than having the kernel make new ones.
+
+A segment comes here when its object is gone and nobody maps it, and leaves under its exclusive lock, so that it is
+rewritten only while no reader can have it. File names are ``<age>-<size>-<unique>``, so that choosing reads nothing
+but the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass
+
+from bodega.memory import ledger, locks
+from bodega.memory.root import Root
+
+MINIMUM_SIZE = 1 << 20
+"""Smaller segments are not worth a look into the folder."""
+MOST_SEGMENTS = 64
+MOST_SHARE = 8
+"""The pool holds at most this fraction of the file system: one in eight bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A segment taken from the pool: in the folder of temporary files, its exclusive lock held."""
+
+    descriptor: int
+    path: str
+    size: int
+
+
+def take(root: Root, need: int) -> Warm | None:
+    """A segment that fits ``need`` bytes well, if there is one: neither half as long nor twice."""
+    if need < MINIMUM_SIZE:
+        return None
+    fitting = [(size, name) for name, size in _segments(root) if need // 2 <= size <= 2 * need]
+    # One that is long enough first: what it lacks would have to be written to new pages.
+    for size, name in sorted(fitting, key=lambda item: (item[0] < need, abs(item[0] - need))):
+        path, temporary = f"{root.pool}/{name}", root.temporary()
+        descriptor = seize(path)
+        if descriptor is None:
+            continue
+        try:
+            os.rename(path, temporary)
+        except BaseException:
+            unlock(descriptor)
+            raise
+        return Warm(descriptor, temporary, size)
+    return None
+
+
+def keep(root: Root, path: str, size: int) -> bool:
+    """Move a segment, whose exclusive lock the caller holds, into the pool if it has room; returns whether it did."""
+    status = os.statvfs(root.path)
+    limit = status.f_blocks * status.f_frsize // MOST_SHARE
+    if not MINIMUM_SIZE <= size <= limit:
+        return False
+    segments = _segments(root)
+    total = sum(size for _, size in segments)
+    for name, oldest in segments:
+        if total + size <= limit and len(segments) < MOST_SEGMENTS:
+            break
+        if drop(root, name):
+            total -= oldest
+    os.rename(path, f"{root.pool}/{time.time_ns():016x}-{size:x}-{uuid.uuid4().hex}")
+    return True
+
+
+def drop(root: Root, name: str) -> int:
+    """Free one segment of the pool if nobody has it; returns its bytes."""
+    path = f"{root.pool}/{name}"
+    descriptor = seize(path)
+    if descriptor is None:
+        return 0
+    try:
+        nbytes = ledger.pages(os.fstat(descriptor).st_size)
+        os.unlink(path)
+    finally:
+        unlock(descriptor)
+    ledger.add(root, -nbytes)
+    return nbytes
+
+
+def drain(root: Root) -> int:
+    """Free the whole pool; returns how many bytes."""
+    return sum(drop(root, name) for name in sorted(os.listdir(root.pool)))
+
+
+def size(root: Root) -> int:
+    """Bytes in the pool."""
+    return sum(size for _, size in _segments(root))
+
+
+def seize(path: str) -> int | None:
+    """Open a segment and take its exclusive lock; None where somebody maps it, or where the path is another file now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    if locks.try_exclusive(descriptor):
+        locks.forget_in_child(descriptor)
+        if is_still(path, os.fstat(descriptor)):
+            return descriptor
+        unlock(descriptor)
+    else:
+        os.close(descriptor)
+    return None
+
+
+def unlock(descriptor: int) -> None:
+    """Give up the exclusive lock of a segment and close it."""
+    locks.release(descriptor)
+    locks.close(descriptor)
+
+
+def is_still(path: str, status: os.stat_result) -> bool:
+    """Whether a path still names the file that was opened through it."""
+    try:
+        now = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev)
+
+
+def _segments(root: Root) -> list[tuple[str, int]]:
+    """Name and size of each, the oldest first."""
+    found = []
+    for name in sorted(os.listdir(root.pool)):
+        try:
+            found.append((name, int(name.split("-")[1], 16)))
+        except (IndexError, ValueError):
+            continue
+    return found

@@ -1,0 +1,210 @@
+"""The folder that holds a store: found, made, and checked before anything in it is trusted.
+
+A default root lies in a folder that everyone can write to (``/dev/shm``), where another user may have put
+something under our name. So: made with mode 0700, and refused unless it is a folder of this user that nobody
+else can enter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import tempfile
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+from bodega.errors import LayoutError, RootError, SettingsError, UnsupportedPlatform
+from bodega.memory.capabilities import Capabilities, probe
+from bodega.memory.filesystems import FileSystem, filesystem_of
+from bodega.settings import ROOT_VARIABLE
+
+FORMAT = 1
+MARKER = "bodega-root.json"
+_FOLDERS = ("runs", "tmp", "pool", "locks")
+
+
+def default_root() -> Path:
+    """``BODEGA_ROOT``, else a folder of this user in shared memory, else one among the temporary files."""
+    if configured := os.environ.get(ROOT_VARIABLE):
+        return Path(configured)
+    shared_memory = Path("/dev/shm")  # noqa: S108 - the checks of `Root` are made for folders that all can write to
+    memory = sys.platform == "linux" and shared_memory.is_dir() and os.access(shared_memory, os.W_OK)
+    return (shared_memory if memory else Path(tempfile.gettempdir())) / f"bodega-{os.getuid()}"
+
+
+@dataclass(frozen=True)
+class Root:
+    """A checked root; `open_root` makes them."""
+
+    path: Path
+    portable_names: bool
+    """File names must survive a file system that folds case or normalises Unicode."""
+    capabilities: Capabilities
+
+    @cached_property
+    def runs(self) -> str:
+        """Folder of one folder per run."""
+        return str(self.path / "runs")
+
+    @cached_property
+    def tmp(self) -> str:
+        """Folder of segments that have no name: being published, or replaced and still mapped."""
+        return str(self.path / "tmp")
+
+    @cached_property
+    def pool(self) -> str:
+        """Folder of segments kept warm."""
+        return str(self.path / "pool")
+
+    @cached_property
+    def locks(self) -> str:
+        """Folder of lock files."""
+        return str(self.path / "locks")
+
+    @cached_property
+    def filesystem(self) -> FileSystem:
+        """What it is on."""
+        return filesystem_of(self.path)
+
+    def free(self) -> int:
+        """Bytes that this user can still write to the file system."""
+        status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize
+
+    def temporary(self) -> str:
+        """A path for a segment without a name; nobody else will ever pick it."""
+        return f"{self.tmp}/{uuid.uuid4().hex}"
+
+
+def open_root(path: str | os.PathLike[str] | None = None) -> Root:
+    """Find or make a root and check that it can be trusted.
+
+    Raises:
+        RootError: not a folder, not this user's, open to others, not writable, on a network file system, or a
+            folder with other things in it.
+        UnsupportedPlatform: the system has no flock (Windows).
+    """
+    if sys.platform == "win32":
+        raise UnsupportedPlatform(
+            "bodega needs the file locks and mappings of Linux or macOS. On Windows run it inside WSL 2."
+        )
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise SettingsError(f"A root is a path, not {path!r}.")
+    if path == "" or "\0" in str(path or ""):
+        raise SettingsError(f"The root {path!r} is not a path: give a folder, or None for the default.")
+    folder = (default_root() if path is None else Path(path)).expanduser().absolute()
+    _check_link(folder)
+    filesystem = filesystem_of(folder)
+    if filesystem.is_network:
+        _refuse(
+            folder,
+            f"it is on a network file system ({filesystem.type} at {filesystem.mount_point}), where locks do not reach "
+            "other hosts",
+            "use tmpfs or a local disk",
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        _refuse(folder, "it is not a folder", "remove it or choose another path")
+    except OSError as error:
+        _refuse(folder, f"it cannot be made ({error.strerror})", "choose a path that you can write to")
+    _check_owner(folder)
+    try:
+        portable_names = _enter(folder)
+        capabilities = probe(folder / "tmp")
+    except (LayoutError, RootError, SettingsError):
+        raise
+    except OSError as error:
+        _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
+    return Root(folder, portable_names, capabilities)
+
+
+def _check_link(folder: Path) -> None:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return
+    if stat.S_ISLNK(status.st_mode) and status.st_uid not in {os.getuid(), 0}:
+        _refuse(folder, f"it is a symbolic link made by another user (uid {status.st_uid})", "choose another path")
+
+
+def _check_owner(folder: Path) -> None:
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        _refuse(
+            folder,
+            f"it belongs to another user (uid {status.st_uid}, this is uid {os.getuid()})",
+            "choose a path of your own",
+        )
+    if status.st_mode & 0o077:
+        _refuse(
+            folder,
+            f"other users can enter it (mode {stat.S_IMODE(status.st_mode):o})",
+            f"run 'chmod 700 {folder}', or choose another path",
+        )
+
+
+def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
+    raise RootError(
+        f"{folder} cannot be the root of a store: {reason}. Remedy: {remedy} (root= or {ROOT_VARIABLE}).",
+        path=str(folder),
+        reason=reason,
+    )
+
+
+def _enter(folder: Path) -> bool:
+    """Make what is missing in a root; returns whether its file names must be portable."""
+    marker = folder / MARKER
+    if not marker.exists():
+        foreign = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
+        if foreign := {name for name in foreign if not name.startswith(MARKER)}:
+            _refuse(
+                folder,
+                f"it already holds other things ({', '.join(sorted(foreign)[:3])})",
+                "choose an empty or a new folder",
+            )
+        # Two processes may be first at once: each writes its own file, one of them becomes the marker.
+        draft = folder / f"{MARKER}.{uuid.uuid4().hex}"
+        draft.write_text(json.dumps({"format": FORMAT, "portable_names": _folds_names(folder)}), encoding="utf-8")
+        try:
+            os.link(draft, marker)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    for name in _FOLDERS:
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    try:
+        facts = json.loads(marker.read_bytes())
+        version, portable_names = facts["format"], bool(facts["portable_names"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LayoutError(
+            f"{marker} is damaged ({error}): it should be a line of JSON. Remove the whole root {folder} to start anew.",
+            path=str(marker),
+        ) from None
+    if version != FORMAT:
+        raise LayoutError(
+            f"The root {folder} has format {version}; this version of bodega knows {FORMAT}. Use another root.",
+            path=str(marker),
+        )
+    return portable_names
+
+
+def _folds_names(folder: Path) -> bool:
+    """Whether two names that differ by case, or by Unicode normalisation, are one file here."""
+    unique = uuid.uuid4().hex
+    probes = (f"{MARKER}.{unique}-a", f"{MARKER}.{unique}-A"), (f"{MARKER}.{unique}-\xe9", f"{MARKER}.{unique}-e\u0301")
+    for written, looked_up in probes:
+        path = folder / written
+        path.touch(mode=0o600)
+        try:
+            if (folder / looked_up).exists():
+                return True
+        finally:
+            path.unlink()
+    return False

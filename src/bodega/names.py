@@ -1,0 +1,64 @@
+"""Names of objects and runs, and the file names that stand for them.
+
+The mapping is one to one: two names never share a file. Readable characters stay as they are, so that a person
+can look into a root; the others become ``%XX`` per byte of UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bodega.errors import InvalidName
+
+MAX_FILENAME = 255
+"""Bytes of one file name on every file system a root can be on (Linux ``NAME_MAX``)."""
+
+_UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
+_UNSAFE_PORTABLE = re.compile(r"[^a-z0-9_\-.@,+=:~]|^\.")
+_ESCAPE = re.compile(rb"%([0-9A-F]{2})")
+
+
+def to_filename(name: str, *, portable: bool = False, what: str = "object") -> str:
+    """The file name of an object's or a run's name.
+
+    Args:
+        name: any text but the empty one.
+        portable: for file systems that fold case or normalise Unicode: escape whatever they would confuse.
+        what: the word for the message, ``object`` or ``run``.
+
+    Raises:
+        InvalidName: not a text, empty, not UTF-8, or longer than a file name can be.
+    """
+    if not isinstance(name, str):
+        raise InvalidName(
+            f"The name of an {what} is a text, not {name!r} of type {type(name).__name__}.", name=name, reason="type"
+        )
+    if not name:
+        raise InvalidName(f"The name of an {what} is empty: give it at least one character.", name=name, reason="empty")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidName(
+            f"The name {name!r} is not valid Unicode (position {error.start}), so it cannot be kept as UTF-8.",
+            name=name,
+            reason="unicode",
+        ) from None
+    filename = (_UNSAFE_PORTABLE if portable else _UNSAFE).sub(_escape, name)
+    if len(filename.encode()) > MAX_FILENAME:
+        raise InvalidName(
+            f"The name {name[:40]!r}... takes {len(filename.encode())} bytes as a file name; {MAX_FILENAME} is the most.",
+            name=name,
+            reason="length",
+        )
+    return filename
+
+
+def from_filename(filename: str) -> str:
+    """The name that `to_filename` made this file name of."""
+    if "%" not in filename:
+        return filename
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), filename.encode()).decode(errors="replace")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())
