@@ -34,6 +34,10 @@ class NotShareable(BodegaError, TypeError):
     """The value is a handle to something (an open file, a lazy query), or cannot be pickled; ``kind`` names its type."""
 
 
+class CannotRebuild(BodegaError, ImportError):
+    """An object needs a class or a module that cannot be imported here (``module``, where it is known)."""
+
+
 class LayoutError(BodegaError, ValueError):
     """A file of the store is damaged, truncated, foreign, or of a format this version does not know (``path``)."""
 
@@ -54,6 +58,10 @@ class StoreFull(BodegaError, OSError):
     """An object does not fit (``need`` and ``free`` in bytes, ``path`` of the root). What was there is untouched."""
 
     errno = errno.ENOSPC
+
+
+class TaskFailed(BodegaError, RuntimeError):
+    """A task of a pipeline left no result: its process died, or its own error cannot travel to this process."""
 
 
 class UnsupportedPlatform(BodegaError, RuntimeError):

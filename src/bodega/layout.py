@@ -17,7 +17,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -89,6 +89,7 @@ length, number of buffers, stream's offset and length, and the object's end."""
 _ENTRY = struct.Struct("<QQQ")
 """segment (0: this one), offset, length."""
 _CRC_FIELD = slice(12, 16)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ZEROS = memoryview(bytes(PAGE))
 
 
@@ -96,7 +97,6 @@ _ZEROS = memoryview(bytes(PAGE))
 class Plan:
     """Where everything of an object goes."""
 
-    info: ObjectInfo
     head: bytes
     """The header with its padding, to be written at 0."""
     description: bytes
@@ -120,7 +120,7 @@ def plan(
     """Lay out an object.
 
     Args:
-        info: what the description will say; its ``nbytes`` is set here.
+        info: what the description will say.
         encoded: the value.
         stream_length: bytes of the pickle stream.
         stream_crc: its CRC-32.
@@ -128,8 +128,7 @@ def plan(
             goes to the end.
     """
     lengths = [buffer.nbytes for buffer in encoded.buffers]
-    info = replace(info, nbytes=stream_length + sum(lengths))
-    text = json.dumps(
+    text = _to_json(
         {
             "name": info.name,
             "run": info.run,
@@ -139,9 +138,7 @@ def plan(
             "producer": [info.producer.process, info.producer.host, info.producer.task],
             "schema": info.schema,
             "recipe": encoded.recipe,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
+        }
     ).encode("utf-8", "surrogatepass")
     block_length = len(text) + _ENTRY.size * len(lengths)
     stream_offset = HEADER_SIZE if stream_written else HEADER_SIZE + block_length
@@ -161,7 +158,7 @@ def plan(
         description_offset, len(text), len(lengths), stream_offset, stream_length, total,
     )  # fmt: skip
     head[_CRC_FIELD] = _crc(head, description)
-    return Plan(info, bytes(head), description, description_offset, stream_offset + stream_length, tuple(offsets), total)
+    return Plan(bytes(head), description, description_offset, stream_offset + stream_length, tuple(offsets), total)
 
 
 def pieces(plan: Plan, encoded: Encoded, stream: Sequence[memoryview]) -> Iterator[tuple[int, list[Buffer]]]:
@@ -242,14 +239,40 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
 class Description:
     """The description of an object, and where its buffers are."""
 
-    info: ObjectInfo
-    recipe: dict[str, Any]
+    identity: str
+    facts: dict[str, Any]
     buffers: tuple[tuple[int, int], ...]
     """Offset and length of each."""
 
+    @property
+    def info(self) -> ObjectInfo:
+        """The part that people read."""
+        facts = self.facts
+        return ObjectInfo(
+            name=facts["name"],
+            run=facts["run"],
+            id=self.identity,
+            nbytes=facts["nbytes"],
+            kind=facts["kind"],
+            created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+            producer=Producer(*facts["producer"]),
+            schema=facts["schema"],
+        )
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The part that the decoder reads."""
+        recipe: dict[str, Any] = self.facts["recipe"]
+        return recipe
+
 
 def parse_description(
-    header: Header, head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview, path: str
+    header: Header,
+    head: bytes | bytearray | memoryview,
+    block: bytes | bytearray | memoryview,
+    *,
+    owner: tuple[str, str],
+    path: str,
 ) -> Description:
     """Read description and buffer table, after checking them and the header against their CRC.
 
@@ -257,6 +280,7 @@ def parse_description(
         header: as parsed from ``head``.
         head: at least the first 128 bytes of the file.
         block: the bytes that the header calls description and table.
+        owner: the run and the name under which the file was found, which it must know itself.
         path: for messages.
 
     Raises:
@@ -264,22 +288,10 @@ def parse_description(
     """
     if len(block) != header.block_length or bytes(head[_CRC_FIELD]) != _crc(head[:HEADER_SIZE], block):
         raise damaged(path, "its description does not match its checksum")
-    try:
-        facts = json.loads(bytes(block[: header.description_length]).decode("utf-8", "surrogatepass"))
-        process, host, task = facts["producer"]
-        info = ObjectInfo(
-            name=facts["name"],
-            run=facts["run"],
-            id=header.id,
-            nbytes=facts["nbytes"],
-            kind=facts["kind"],
-            created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
-            producer=Producer(process, host, task),
-            schema=facts["schema"],
-        )
-        recipe = facts["recipe"]
-    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
-        raise damaged(path, f"its description cannot be read ({error!r})") from None
+    # What passed the checksum was written by `plan`, so its parts are there and of their types.
+    facts = json.loads(bytes(block[: header.description_length]).decode("utf-8", "surrogatepass"))
+    if (facts["run"], facts["name"]) != owner:
+        raise damaged(path, f"it is the object {facts['name']!r} of run {facts['run']!r}, moved here from outside")
     buffers = []
     for segment, offset, length in _ENTRY.iter_unpack(block[header.description_length :]):
         if segment != 0:
@@ -287,7 +299,7 @@ def parse_description(
         if offset % ALIGNMENT or offset < HEADER_SIZE or offset + length > header.total:
             raise damaged(path, "a buffer lies outside the object")
         buffers.append((offset, length))
-    return Description(info, recipe, tuple(buffers))
+    return Description(header.id, facts, tuple(buffers))
 
 
 def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:

@@ -63,6 +63,16 @@ def parse_size(size: int | str) -> int:
     return total
 
 
+def format_size(nbytes: int) -> str:
+    """Bytes for people, in binary units and three figures, such as ``1.46 GiB``."""
+    size, unit = float(nbytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 999.5:  # noqa: PLR2004 - 999.5 KiB would show as four figures
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.3g} {unit}"  # noqa: PLR2004 - as above
+
+
 def resolve_run(run: str | None = None) -> str:
     """The run: the argument, else ``BODEGA_RUN``, else ``default``."""
     return run or os.environ.get(RUN_VARIABLE) or DEFAULT_RUN

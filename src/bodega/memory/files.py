@@ -128,11 +128,7 @@ class Draft:
             filename: of the name.
         """
         path = f"{folder}/{filename}"
-        if self._path is None:
-            temporary = self._root.temporary()
-            link_descriptor(self._descriptor, temporary)
-            self._path = temporary
-        displaced = False
+        displaced = None
         with name_lock(self._root, path):
             while not self._published:
                 try:
@@ -142,23 +138,30 @@ class Draft:
                     os.makedirs(folder, mode=0o700, exist_ok=True)
                     continue
                 self._published = True
-        if displaced:
-            retire(self._root, self._path)
+        if displaced is not None:
+            retire(self._root, displaced)
 
-    def _take_name(self, path: str) -> bool:
-        """Move the segment to a name whose lock is held; returns whether the old segment now has the temporary name."""
-        assert self._path is not None  # noqa: S101 - for the type checker
+    def _take_name(self, path: str) -> str | None:
+        """Move the segment to a name whose lock is held; returns where the name's old segment is now, if anywhere."""
         try:
             old = os.stat(path, follow_symlinks=False)
         except FileNotFoundError:
-            os.rename(self._path, path)
-            return False
-        if self._root.capabilities.exchange:
+            if self._path is None:
+                link_descriptor(self._descriptor, path)
+            else:
+                os.rename(self._path, path)
+            return None
+        if self._path is None:
+            temporary = self._root.temporary()
+            link_descriptor(self._descriptor, temporary)
+            self._path = temporary
+        if self._root.capabilities.exchange and old.st_size >= pool.MINIMUM_SIZE:
             libc.rename_exchange(self._path, path)
-            return True
+            return self._path
+        # Not worth keeping: its bytes go with its last reader.
         os.rename(self._path, path)
         ledger.add(self._root, -ledger.pages(old.st_size))
-        return False
+        return None
 
 
 def name_lock(root: Root, path: str) -> AbstractContextManager[int]:

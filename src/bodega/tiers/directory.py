@@ -7,7 +7,6 @@ import mmap
 import os
 import socket
 import time
-import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,17 +104,18 @@ class DirectoryTier:
                 encoded = encode(sink)
                 if sink.is_written:
                     sink.flush()
+                info = layout.ObjectInfo(
+                    name=name,
+                    run=run,
+                    id=os.urandom(16).hex(),
+                    nbytes=sink.length + sum(buffer.nbytes for buffer in encoded.buffers),
+                    kind=encoded.kind,
+                    created=datetime.now(timezone.utc),
+                    producer=layout.Producer(os.getpid(), socket.gethostname(), current_task.get()),
+                    schema=encoded.schema,
+                )
                 plan = layout.plan(
-                    layout.ObjectInfo(
-                        name=name,
-                        run=run,
-                        id=uuid.uuid4().hex,
-                        nbytes=0,
-                        kind=encoded.kind,
-                        created=datetime.now(timezone.utc),
-                        producer=layout.Producer(os.getpid(), socket.gethostname(), current_task.get()),
-                        schema=encoded.schema,
-                    ),
+                    info,
                     encoded,
                     stream_length=sink.length,
                     stream_crc=sink.crc,
@@ -130,7 +130,7 @@ class DirectoryTier:
                     raise
                 raise self._full(name, None) from error
             draft.publish(folder, filename)
-        return plan.info
+        return info
 
     def open(self, run: str, name: str) -> Stored:
         """Take the lease of an object and read or map it.
@@ -158,9 +158,10 @@ class DirectoryTier:
         finally:
             os.close(descriptor)
         view = memoryview(data)
-        block = view[header.description_offset : header.description_offset + header.block_length]
-        description = layout.parse_description(header, head, block, path)
-        self._check_owner(description.info, run, name, path)
+        # Of a mapping the first page would have to be faulted in.
+        known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
+        block = known[header.description_offset : header.description_offset + header.block_length]
+        description = layout.parse_description(header, head, block, owner=(run, name), path=path)
         return Stored(path, header, description, view)
 
     def info(self, run: str, name: str) -> layout.ObjectInfo:
@@ -182,9 +183,7 @@ class DirectoryTier:
                 block = os.pread(descriptor, header.block_length, header.description_offset)
         finally:
             os.close(descriptor)
-        info = layout.parse_description(header, head, block, path).info
-        self._check_owner(info, run, name, path)
-        return info
+        return layout.parse_description(header, head, block, owner=(run, name), path=path).info
 
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
@@ -253,10 +252,6 @@ class DirectoryTier:
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
 
-    def _check_owner(self, info: layout.ObjectInfo, run: str, name: str, path: str) -> None:
-        if (info.run, info.name) != (run, name):
-            raise layout.damaged(path, f"it is the object {info.name!r} of run {info.run!r}, moved here from outside")
-
     @staticmethod
     def _touch(descriptor: int, status: os.stat_result) -> None:
         # The time of the last access is the age for eviction; that of the last change stays the object's own.
@@ -283,9 +278,10 @@ class DirectoryTier:
 
     def _admit(self, need: int, name: str) -> None:
         """Count bytes that the root is about to grow by, or refuse them."""
-        free = self.root.free()
-        if need > free and need > free + pool.drain(self.root):
-            raise self._full(name, need)
+        if need >= pool.MINIMUM_SIZE:
+            free = self.root.free()
+            if need > free and need > free + pool.drain(self.root):
+                raise self._full(name, need)
         used = ledger.add(self.root, need)
         if self.capacity is not None and used > self.capacity and used - pool.drain(self.root) > self.capacity:
             ledger.add(self.root, -need)
