@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import socket
+import stat
 import time
 import zlib
 from collections.abc import Callable
@@ -244,13 +245,17 @@ class DirectoryTier:
 
     def _open(self, path: str, run: str, name: str) -> tuple[int, os.stat_result]:
         try:
-            return files.open_shared(path)
+            descriptor, status = files.open_shared(path)
         except FileNotFoundError:
             raise self._not_found(run, name) from None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise layout.damaged(path, "it is not a file")
+        return descriptor, status
 
     @staticmethod
     def _touch(descriptor: int, status: os.stat_result) -> None:

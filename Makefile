@@ -1,0 +1,71 @@
+# Two commands matter: `make demo` runs the example through files and through the store, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+VERSIONS ?= 3.10 3.11 3.12 3.13
+export DO_NOT_TRACK = 1
+
+.PHONY: demo test test-short test-portable test-all lint format bench bench-peers docs stress lock clean
+
+demo: $(VENV)/.installed
+	$(BIN)/bodega demo
+
+test: $(VENV)/.installed
+	$(BIN)/pytest -n 2 --dist worksteal
+
+# The portable paths: every capability of the kernel switched off.
+test-portable: $(VENV)/.installed
+	BODEGA_WITHOUT=all $(BIN)/pytest -n 2 --dist worksteal tests/memory tests/tiers tests/test_store.py
+
+# What differs between Python versions: the lease, the mapping, pickling.
+test-short: $(VENV)/.installed
+	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/tiers tests/codecs tests/test_store.py tests/test_layout.py
+
+test-all:
+	set -e; for version in $(VERSIONS); do \
+	  $(MAKE) $(or $(TARGET),test) VENV=.venv-$$version PYTHON="$$(scripts/find-python $$version)"; \
+	done
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.micro
+
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.peers
+
+stress: $(VENV)/.installed
+	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 3600 tests/memory/test_races.py
+
+# The documentation is Markdown: its examples run, and its links lead somewhere.
+docs: $(VENV)/.installed
+	$(BIN)/pytest -q tests/test_docs.py
+
+lock:
+	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \
+	  --no-header --python-version 3.10 -o requirements.lock
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+ifdef UV
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+else
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet hatchling editables
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+	touch $@
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

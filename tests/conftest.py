@@ -1,0 +1,28 @@
+"""A store of its own for each test, on the file system that roots are made for."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import bodega
+
+os.environ["DO_NOT_TRACK"] = "1"
+
+
+@pytest.fixture
+def root(monkeypatch):
+    """A path for a root on tmpfs, where there is one; removed afterwards."""
+    parent = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    folder = tempfile.mkdtemp(prefix="bodega-test-", dir=parent)
+    monkeypatch.setenv("BODEGA_ROOT", folder)
+    monkeypatch.delenv("BODEGA_RUN", raising=False)
+    yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def store(root):
+    return bodega.open(root)

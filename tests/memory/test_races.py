@@ -1,0 +1,216 @@
+"""The races that the protocol names, forced at the very moment that matters, and then in a crowd of processes.
+
+Each of the first tests fails when the guard it is about is taken out.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import bodega
+from bodega.memory import files, locks, pool
+from bodega.sweep import sweep
+
+SIZE = 1 << 20
+LONG = bool(os.environ.get("BODEGA_STRESS"))
+
+
+def uniform(value):
+    return np.full(SIZE // 8, value)
+
+
+def test_a_reader_compares_the_name_only_under_the_lock(store, monkeypatch):
+    """Between open and lock the segment is replaced and rewritten under another name."""
+    store.put("x", uniform(1.0))
+    real, done = locks.try_shared, []
+
+    def replace_first(descriptor):
+        if not done:
+            done.append(1)
+            store.put("x", uniform(2.0))
+            store.put("y", uniform(3.0))
+        return real(descriptor)
+
+    monkeypatch.setattr(files.locks, "try_shared", replace_first)
+    assert store.get("x").max() == 2.0
+
+
+def test_a_name_changes_only_under_its_lock(store):
+    """While a name's lock is held, neither a put nor a delete touches the name."""
+    store.put("x", 1)
+    with files.name_lock(store._root, f"{store._root.runs}/default/x"):
+        process = multiprocessing.get_context("fork").Process(target=store.delete, args=("x",))
+        process.start()
+        time.sleep(0.2)
+        assert store.exists("x") and process.is_alive()
+    process.join(10)
+    assert process.exitcode == 0 and not store.exists("x")
+
+
+def test_a_mapped_segment_is_never_taken_for_writing(store):
+    store.put("x", uniform(1.0))
+    held = store.get("x")
+    path = f"{store._root.runs}/default/x"
+    assert pool.seize(path) is None
+    store.put("x", uniform(2.0))
+    assert pool.take(store._root, SIZE) is None
+    del held
+    store.sweep()
+    if store._root.capabilities.exchange:
+        warm = pool.take(store._root, SIZE)
+        assert warm is not None
+        pool.unlock(warm.descriptor)
+
+
+def test_the_lease_survives_in_a_forked_child(store):
+    store.put("x", uniform(1.0))
+    held = store.get("x")
+    ready, finish = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"1")
+        os.read(finish[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    del held
+    assert pool.seize(f"{store._root.runs}/default/x") is None
+    os.write(finish[1], b"1")
+    os.waitpid(child, 0)
+    descriptor = pool.seize(f"{store._root.runs}/default/x")
+    assert descriptor is not None
+    pool.unlock(descriptor)
+    for descriptor in (*ready, *finish):
+        os.close(descriptor)
+
+
+def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
+    with locks.exclusive(f"{store._root.locks}/test", "A test"):
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+    with locks.exclusive(f"{store._root.locks}/test", "A test"):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_sweep_leaves_what_is_being_written(store):
+    with files.Draft(store._root, lambda need: None) as draft:
+        draft.begin(10)
+        draft.write(0, [memoryview(b"0123456789")])
+        assert sweep(store._root).files == 0
+        draft.publish(f"{store._root.runs}/default", "raw")
+    assert (store.root / "runs/default/raw").read_bytes() == b"0123456789"
+
+
+def test_a_draft_that_fails_leaves_nothing(store):
+    with pytest.raises(ZeroDivisionError), files.Draft(store._root, lambda need: None) as draft:
+        draft.begin(10)
+        draft.write(0, [memoryview(b"0123456789")])
+        1 / 0
+    assert store.usage().leftovers == 0 and store.usage().used == 0
+
+
+def test_a_run_dropped_in_the_middle_of_a_put_is_made_again(store, monkeypatch):
+    store.put("y", 1)
+    real, done = files.name_lock, []
+
+    def drop_first(root, path):
+        if not done:
+            done.append(1)
+            store.drop_run()
+        return real(root, path)
+
+    monkeypatch.setattr(files, "name_lock", drop_first)
+    store.put("x", 2)
+    assert store["x"] == 2
+
+
+def test_a_stopped_holder_costs_the_deadline_only(store, monkeypatch):
+    monkeypatch.setattr(locks, "DEADLINE", 0.05)
+    store.put("x", 1)
+    descriptor = pool.seize(f"{store._root.runs}/default/x")
+    with pytest.raises(bodega.StoreBusy, match="locked by another process"):
+        store.get("x")
+    pool.unlock(descriptor)
+    assert store["x"] == 1
+
+
+def _crowd(root, seed, seconds, report):
+    """Put, get, overwrite, delete and sweep at random; every object must be of one value."""
+    store = bodega.open(root)
+    chance = random.Random(seed)
+    end = time.monotonic() + seconds
+    wrong = gets = 0
+    held = []
+    while time.monotonic() < end:
+        name = f"n{chance.randrange(4)}"
+        action = chance.random()
+        if action < 0.4:
+            store.put(name, np.full(chance.choice([100, 20_000, 140_000, 200_000]), chance.random()))
+        elif action < 0.9:
+            value = store.get(name, None)
+            if value is not None:
+                gets += 1
+                wrong += value.min() != value.max()
+                held = [*held[-3:], value]
+                wrong += sum(old.min() != old.max() for old in held)
+        elif action < 0.97:
+            try:
+                store.delete(name)
+            except KeyError:
+                continue
+        else:
+            store.sweep()
+    if report is not None:
+        report.put((gets, wrong))
+
+
+def test_a_crowd_never_sees_a_torn_or_wrong_object(store):
+    context = multiprocessing.get_context("spawn")
+    report = context.SimpleQueue()
+    seconds = 60 if LONG else 4
+    crowd = [
+        context.Process(target=_crowd, args=(str(store.root), seed, seconds, report)) for seed in range(4)
+    ]
+    [process.start() for process in crowd]
+    results = [report.get() for _ in crowd]
+    [process.join(30) for process in crowd]
+    assert sum(wrong for _, wrong in results) == 0 and sum(gets for gets, _ in results) > 100
+    print(f"{sum(gets for gets, _ in results)} gets, 0 wrong")
+
+
+def test_killed_processes_leave_nothing_torn_and_nothing_leaked(store):
+    context = multiprocessing.get_context("fork")
+    rounds = 2_000 if LONG else 40
+    chance = random.Random(0)
+    crowd = []
+    for count in range(rounds):
+        crowd.append(context.Process(target=_crowd, args=(str(store.root), count, 60, None)))
+        crowd[-1].start()
+        time.sleep(chance.random() * 0.05)
+        if len(crowd) > 3:
+            victim = crowd.pop(chance.randrange(len(crowd)))
+            victim.kill()
+            victim.join()
+            victim.close()
+    for victim in crowd:
+        victim.kill()
+        victim.join()
+    for name in store:
+        value = store[name]
+        assert value.min() == value.max()
+    value = None
+    store.sweep()
+    assert store.usage().leftovers == 0
+    store.drop_run()
+    store.sweep(empty_pool=True)
+    assert store.usage().used == 0
+    assert sorted(os.listdir(store.root / "tmp")) == sorted(os.listdir(store.root / "pool")) == []
+    print(f"{rounds} kills, nothing torn, nothing left")
