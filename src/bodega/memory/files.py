@@ -213,10 +213,17 @@ def remove(root: Root, path: str) -> int:
     """
     temporary = root.temporary()
     with name_lock(root, path):
-        status = os.stat(path, follow_symlinks=False)
-        os.rename(path, temporary)
-    retire(root, temporary)
-    return ledger.pages(status.st_size)
+        size = os.stat(path, follow_symlinks=False).st_size
+        worth_keeping = size >= pool.MINIMUM_SIZE
+        if worth_keeping:
+            os.rename(path, temporary)
+        else:
+            os.unlink(path)
+    if worth_keeping:
+        retire(root, temporary)
+    else:
+        ledger.add(root, -ledger.pages(size))
+    return ledger.pages(size)
 
 
 def retire(root: Root, path: str) -> int:
