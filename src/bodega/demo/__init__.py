@@ -1,0 +1,10 @@
+"""``bodega demo``: the house-prices example through CSV files and through bodega, timed side by side.
+
+Every Kedro node runs in a process of its own, as it would as a task of a workflow: what one hands to the next
+leaves its memory. `worker` is that process, `measure` starts it and reads what it timed, `report` and `chart` show
+the result, `command` is the command line.
+"""
+
+from bodega.demo.command import demo
+
+__all__ = ["demo"]
