@@ -1,0 +1,255 @@
+"""Arrow arrays and tables, buffer by buffer, and of a slice only the bytes that it uses.
+
+pyarrow's own pickle keeps the buffers of whole parents. Here every array is taken apart until its offset is zero:
+values are cut out in place; what must be rewritten (the offsets of strings and lists, bits that do not begin at a
+byte) is rewritten in pieces while it is stored. Only kinds that are rare and sliced (unions, views, run ends) are
+copied first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bodega.codecs.outofband import out_of_band
+from bodega.errors import LayoutError
+from bodega.layout import Pieces
+
+_SHOWN = 1000
+"""Columns that a description names."""
+_PIECE = 1 << 20
+"""Values of a rewritten buffer that are made at a time."""
+_BYTE = 8
+
+
+def describe(value: object) -> dict[str, Any] | None:
+    """Shape and columns, or length and dtype."""
+    if isinstance(value, (pa.Table, pa.RecordBatch)):
+        columns = [[field.name, str(field.type)] for field in list(value.schema)[:_SHOWN]]
+        return {"shape": [value.num_rows, value.num_columns], "columns": columns}
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return {"shape": [len(value)], "dtype": str(value.type)}
+    if isinstance(value, pa.Schema):
+        return {"columns": [[field.name, str(field.type)] for field in list(value)[:_SHOWN]]}
+    if isinstance(value, pa.Scalar):
+        return {"dtype": str(value.type)}
+    return {"length": value.size} if isinstance(value, pa.Buffer) else None
+
+
+def restore_buffer(buffer: memoryview) -> pa.Buffer:
+    """An Arrow buffer over memory that it keeps alive."""
+    return pa.py_buffer(buffer)
+
+
+def restore_array(
+    kind: pa.DataType,
+    length: int,
+    null_count: int,
+    buffers: Sequence[memoryview | pa.Buffer | None],
+    children: Sequence[pa.Array],
+) -> pa.Array:
+    """An array over its buffers (in the order of Arrow's format, without an offset) and its children.
+
+    Raises:
+        LayoutError: they are not those of this type and length.
+    """
+    try:
+        taken = [pa.py_buffer(buffer) if isinstance(buffer, memoryview) else buffer for buffer in buffers]
+        return pa.Array.from_buffers(kind, length, taken, null_count, 0, list(children))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LayoutError(f"An Arrow array of type {kind} and length {length} cannot be rebuilt: {error}.") from error
+
+
+def restore_dictionary(kind: pa.DictionaryType, indices: pa.Array, dictionary: pa.Array) -> pa.Array:
+    """A dictionary-encoded array."""
+    return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=kind.ordered, safe=False)
+
+
+def restore_extension(kind: pa.BaseExtensionType, storage: pa.Array) -> pa.Array:
+    """An array of an extension type over the array that stores it."""
+    return pa.ExtensionArray.from_storage(kind, storage)
+
+
+def restore_chunked(kind: pa.DataType, chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
+    """A chunked array, with the chunks it had."""
+    return pa.chunked_array(chunks, type=kind)
+
+
+def restore_table(schema: pa.Schema, columns: Sequence[pa.ChunkedArray], rows: int) -> pa.Table:
+    """A table. Without columns it still has rows."""
+    if not columns:
+        return pa.Table.from_batches([_rows(schema, rows)])
+    return pa.Table.from_arrays(list(columns), schema=schema)
+
+
+def restore_batch(schema: pa.Schema, columns: Sequence[pa.Array], rows: int) -> pa.RecordBatch:
+    """A record batch. Without columns it still has rows."""
+    return pa.RecordBatch.from_arrays(list(columns), schema=schema) if columns else _rows(schema, rows)
+
+
+def _rows(schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    """A record batch without columns."""
+    # Taking the columns away keeps the rows; no constructor does.
+    one = pa.schema([("", pa.null())], metadata=schema.metadata)
+    return pa.RecordBatch.from_arrays([pa.nulls(rows)], schema=one).select([])
+
+
+def restore_scalar(array: pa.Array) -> pa.Scalar:
+    """The only value of an array."""
+    return array[0]
+
+
+def reducer(cls: type) -> Callable[[Any], Any] | None:
+    """How to pickle values of this class, where pyarrow's own way would keep more than the value."""
+    for base, reduce in _REDUCERS:
+        if issubclass(cls, base):
+            return reduce
+    return None
+
+
+def _reduce_buffer(buffer: pa.Buffer) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+    return restore_buffer, (_stored(buffer),)
+
+
+def _reduce_chunked(chunked: pa.ChunkedArray) -> Any:  # noqa: ANN401 - as above
+    return restore_chunked, (chunked.type, chunked.chunks)
+
+
+def _reduce_table(table: pa.Table) -> Any:  # noqa: ANN401 - as above
+    return restore_table, (table.schema, table.columns, table.num_rows)
+
+
+def _reduce_batch(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - as above
+    return restore_batch, (batch.schema, batch.columns, batch.num_rows)
+
+
+def _reduce_scalar(scalar: pa.Scalar) -> Any:  # noqa: ANN401 - as above
+    return restore_scalar, (pa.array([scalar], scalar.type) if scalar.is_valid else pa.nulls(1, scalar.type),)
+
+
+def _reduce_array(array: pa.Array) -> Any:  # noqa: ANN401 - as above
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return restore_extension, (kind, array.storage)
+    if pa.types.is_dictionary(kind):
+        return restore_dictionary, (kind, array.indices, array.dictionary)
+    parts = _parts(array)
+    if parts is None:
+        # No way to cut these in place: pyarrow's own pickle, of the slice alone.
+        return _trimmed(array).__reduce__()
+    buffers, children = parts
+    nulls = array.null_count
+    if not pa.types.is_null(kind):
+        buffers = [_bits(array, array.buffers()[0]) if nulls else None, *buffers]
+    return restore_array, (kind, len(array), nulls, buffers, children)
+
+
+_REDUCERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (pa.Array, _reduce_array),
+    (pa.ChunkedArray, _reduce_chunked),
+    (pa.Table, _reduce_table),
+    (pa.RecordBatch, _reduce_batch),
+    (pa.Scalar, _reduce_scalar),
+    (pa.Buffer, _reduce_buffer),
+)
+
+
+def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
+    """The buffers of an array besides its validity, and its children; or nothing for a kind that is not cut here."""
+    kind, types = array.type, pa.types
+    if types.is_null(kind):
+        return [None], []
+    if types.is_boolean(kind):
+        return [_bits(array, array.buffers()[1])], []
+    if types.is_string(kind) or types.is_binary(kind):
+        return _cut_values(array, np.int32)
+    if types.is_large_string(kind) or types.is_large_binary(kind):
+        return _cut_values(array, np.int64)
+    if types.is_list(kind) or types.is_map(kind):
+        return _cut_list(array, np.int32)
+    if types.is_large_list(kind):
+        return _cut_list(array, np.int64)
+    if types.is_fixed_size_list(kind):
+        return [], [array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)]
+    if types.is_struct(kind):
+        return [], [array.field(place) for place in range(kind.num_fields)]
+    if types.is_primitive(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind):
+        width = kind.bit_width // _BYTE
+        return [_cut(array.buffers()[1], array.offset * width, len(array) * width)], []
+    return None
+
+
+def _trimmed(array: pa.Array) -> pa.Array:
+    """The array without the parts of its buffers that it does not use."""
+    if array.offset == 0 and array.get_total_buffer_size() <= array.nbytes:
+        return array
+    for view, flat in ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary())):
+        # Joining views keeps the buffers they point to; casting does not.
+        if view(array.type):
+            return array.cast(flat).cast(array.type)
+    return pa.concat_arrays([array])
+
+
+def _cut_values(array: pa.Array, width: type[np.signedinteger[Any]]) -> tuple[list[Any], list[pa.Array]]:
+    """Offsets and data of strings."""
+    _, offsets, data = array.buffers()
+    stored, first, last = _offsets(array, offsets, width)
+    return [stored, _cut(data, first, last - first)], []
+
+
+def _cut_list(array: pa.Array, width: type[np.signedinteger[Any]]) -> tuple[list[Any], list[pa.Array]]:
+    """Offsets and values of lists."""
+    stored, first, last = _offsets(array, array.buffers()[1], width)
+    return [stored], [array.values.slice(first, last - first)]
+
+
+def _offsets(array: pa.Array, buffer: pa.Buffer | None, width: type[np.signedinteger[Any]]) -> tuple[Any, int, int]:
+    """The offsets of a slice, counted from its own first one; and where its data begin and end."""
+    size = np.dtype(width).itemsize
+    if not len(array) or buffer is None:
+        return out_of_band(memoryview(bytes(size))), 0, 0
+    taken = buffer.slice(array.offset * size, (len(array) + 1) * size)
+    offsets = np.frombuffer(taken, width)
+    first, last = int(offsets[0]), int(offsets[-1])
+    if first == 0:
+        return _stored(taken), first, last
+
+    def rewritten() -> Iterator[memoryview]:
+        for start in range(0, len(offsets), _PIECE):
+            yield (offsets[start : start + _PIECE] - width(first)).view(np.uint8).data
+
+    return out_of_band(Pieces(offsets.nbytes, rewritten)), first, last
+
+
+def _bits(array: pa.Array, buffer: pa.Buffer | None) -> Any:  # noqa: ANN401 - a placeholder
+    """The bits of a slice, beginning at a byte."""
+    start, shift = divmod(array.offset, _BYTE)
+    nbytes = -(-len(array) // _BYTE)
+    if shift == 0 or buffer is None:
+        return _cut(buffer, start, nbytes)
+    bits = np.frombuffer(buffer, np.uint8)[start : start + nbytes + 1]
+
+    def shifted() -> Iterator[memoryview]:
+        for begin in range(0, nbytes, _PIECE):
+            here = bits[begin : min(begin + _PIECE, nbytes)]
+            after = np.zeros_like(here)
+            following = bits[begin + 1 : begin + 1 + len(here)]
+            after[: len(following)] = following
+            yield ((here >> shift) | (after << (_BYTE - shift))).data
+
+    return out_of_band(Pieces(nbytes, shifted))
+
+
+def _cut(buffer: pa.Buffer | None, start: int, nbytes: int) -> Any:  # noqa: ANN401 - a placeholder
+    """A part of a buffer, in place."""
+    return _stored(buffer.slice(start, nbytes)) if buffer is not None and nbytes else out_of_band(memoryview(b""))
+
+
+def _stored(buffer: pa.Buffer) -> Any:  # noqa: ANN401 - a placeholder
+    """A buffer out of band; the same memory met again is not stored twice."""
+    view = memoryview(buffer).cast("B")
+    # Two slices of no bytes say nothing of their memory.
+    return out_of_band(view, identity=(buffer.address, buffer.size) if buffer.size else None)

@@ -1,0 +1,71 @@
+"""pandas frames, series and indexes: pandas pickles itself well, all but the columns that Arrow keeps.
+
+Those it makes into one chunk first, and takes whole buffers where only a slice is used; the Arrow codec does neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from bodega.errors import LayoutError
+
+_SHOWN = 1000
+"""Columns that a description names."""
+
+
+def describe(value: object) -> dict[str, Any] | None:
+    """Shape, columns or dtype, and the levels of the index."""
+    if isinstance(value, pd.DataFrame):
+        shown = value.iloc[:, :_SHOWN] if value.shape[1] > _SHOWN else value
+        columns = [[str(label), str(dtype)] for label, dtype in zip(shown.columns, shown.dtypes, strict=True)]
+        return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
+    if isinstance(value, pd.Series):
+        return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}
+    if isinstance(value, pd.MultiIndex):
+        return {"shape": [len(value)], "index": _levels(value)}
+    if isinstance(value, pd.Index):
+        return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value)}
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return {"shape": [len(value)], "dtype": str(value.dtype)}
+    return None
+
+
+def restore_arrow_backed(cls: type, state: dict[str, Any]) -> Any:  # noqa: ANN401 - pandas has no public name for it
+    """A pandas array over a chunked Arrow array, with the attributes it had."""
+    if not isinstance(cls, type) or not issubclass(cls, pd.arrays.ArrowExtensionArray) or "_pa_array" not in state:
+        raise LayoutError(f"A pandas array over Arrow cannot be of type {cls!r} with the attributes {sorted(state)}.")
+    array = cls.__new__(cls)
+    array.__dict__.update(state)
+    return array
+
+
+def reducer(cls: type) -> Callable[[Any], Any] | None:
+    """How to pickle values of this class, where pandas' own way would copy."""
+    return _reduce_arrow_backed if issubclass(cls, pd.arrays.ArrowExtensionArray) else None
+
+
+def _reduce_arrow_backed(array: Any) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+    state = dict(vars(array))
+    if "_pa_array" not in state:
+        return NotImplemented
+    if "_cache" in state:
+        state["_cache"] = {}
+    return restore_arrow_backed, (type(array), state)
+
+
+def _levels(index: pd.Index) -> list[list[str | None]]:
+    """Name and dtype of each level of an index."""
+    if isinstance(index, pd.MultiIndex):
+        return [[_text(name), str(level.dtype)] for name, level in zip(index.names, index.levels, strict=True)]
+    return [[_text(index.name), str(index.dtype)]]
+
+
+def _named(value: pd.Series | pd.Index) -> dict[str, str]:
+    return {} if value.name is None else {"name": str(value.name)}
+
+
+def _text(name: object) -> str | None:
+    return None if name is None else str(name)

@@ -1,0 +1,159 @@
+"""The general codec: pickle protocol 5 with every big buffer out of band, at any depth of any object.
+
+The reducers of the libraries' codecs come first, then cloudpickle's (lambdas, local classes, ``__main__``), then
+pickle's own. The pickler is CPython's C one, writing straight to the sink.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, cast
+
+import cloudpickle
+
+from bodega.codecs import Sink
+from bodega.codecs.outofband import Collector
+from bodega.codecs.types import describe, public_name, traits
+from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable
+from bodega.layout import Encoded
+
+_PROTOCOL = 5
+_PLAIN = (bool, int, float, complex, str)
+"""Classes whose values need no reducer, so that cloudpickle's pickler, slow to make, can be left out."""
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
+    """Refuses handles, and takes the big parts of values out of the stream."""
+
+    def __init__(self, sink: Sink, collector: Collector) -> None:
+        super().__init__(sink, protocol=_PROTOCOL, buffer_callback=collector.add)
+        self.refused: object = None
+        """The handle that ended the pickling."""
+
+    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - any object, and a reduce tuple or NotImplemented
+        """Called by the pickler for every object that is not of a basic type."""
+        handle, reducer = traits(type(obj))
+        if handle is not None:
+            self.refused = obj
+            raise NotShareable(handle.what, kind=public_name(type(obj)))
+        reduced = NotImplemented if reducer is None else reducer(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+
+def encode_object(value: object, sink: Sink) -> Encoded:
+    """Pickle a value to the sink. See `bodega.codecs.encode`."""
+    cls = type(value)
+    kind = public_name(cls)
+    collector = Collector()
+    if cls in _PLAIN:
+        pickle.Pickler(cast("Any", sink), protocol=_PROTOCOL).dump(value)
+    else:
+        _dump(value, kind, sink, collector)
+    recipe: dict[str, Any] = {"codec": "pickle", "buffers": len(collector.buffers)}
+    if len(collector.order) > len(collector.buffers):
+        recipe["order"] = collector.order
+    return Encoded(kind, describe(value), recipe, collector.buffers)
+
+
+def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:  # noqa: ANN401
+    """The inverse of `encode_object`. See `bodega.codecs.decode`."""
+    count, order = recipe.get("buffers"), recipe.get("order")
+    if count != len(buffers):
+        raise LayoutError(f"The recipe names {count!r} buffers, and there are {len(buffers)}: the object is damaged.")
+    if order is not None:
+        if not isinstance(order, list) or not all(type(at) is int and 0 <= at < count for at in order):
+            raise LayoutError(f"The recipe's order of buffers {order!r} does not fit {count} of them: it is damaged.")
+        buffers = [buffers[at] for at in order]
+    remaining = iter(buffers)
+    try:
+        value = pickle.loads(stream, buffers=remaining)  # noqa: S301 - objects of one's own store
+    except (BodegaError, MemoryError, Warning):
+        raise
+    except (ImportError, AttributeError) as error:
+        raise _cannot_rebuild(error) from error
+    except Exception as error:
+        message = (
+            "The pickle stream of the object is damaged, or a class in it could not take its state back "
+            f"({type(error).__name__}: {error}). Put the object again, with the library versions that are to read it."
+        )
+        raise LayoutError(message) from error
+    if next(remaining, None) is not None:
+        raise LayoutError("The pickle stream of the object leaves buffers over: it is damaged.")
+    return value
+
+
+def _dump(value: object, kind: str, sink: Sink, collector: Collector) -> None:
+    """Pickle, with errors that say what was refused, where it lies and what to do."""
+    if isinstance(value, ModuleType):
+        raise NotShareable(f"The module {value.__name__!r} is code, not data: import it where it is needed.", kind=kind)
+    pickler = Pickler(sink, collector)
+    try:
+        pickler.dump(value)
+    except NotShareable as error:
+        if pickler.refused is None:
+            raise
+        raise _refusal(value, pickler.refused) from error.__cause__
+    except (BodegaError, OSError, MemoryError):
+        # Of the sink, which is full or broken.
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error.__cause__, RecursionError) else error
+        if isinstance(cause, RecursionError):
+            reason = "its parts are nested too deeply: flatten it, for example a linked list into a list"
+        else:
+            reason = f"{cause}. Store the data it holds instead, or give its class a __reduce__ method"
+        message = f"A value of type {kind} cannot be pickled: {reason.strip('.')}."
+        raise NotShareable(message, kind=kind) from cause
+
+
+def _refusal(value: object, refused: object) -> NotShareable:
+    kind = public_name(type(refused))
+    what, remedy = cast("tuple[str, str]", traits(type(refused)).handle)
+    if refused is value:
+        subject = f"The value ({kind})"
+    else:
+        subject = f"The {public_name(type(value))} holds, {_where(value, refused)}, a {kind}, which"
+    return NotShareable(f"{subject} is {what}, and not data. {remedy}", kind=kind)
+
+
+_LOOKED_AT = 10_000
+"""Objects to search for the place of a refused one, which only makes a message better."""
+
+
+def _where(value: object, refused: object) -> str:
+    """The place of an object inside a value, such as ``at ['model'].log[2]``."""
+    waiting: deque[tuple[object, str]] = deque([(value, "")])
+    seen: set[int] = set()
+    while waiting and len(seen) < _LOOKED_AT:
+        current, path = waiting.popleft()
+        for part, step in _parts(current):
+            if part is refused:
+                return f"at {path}{step}"
+            if id(part) not in seen:
+                seen.add(id(part))
+                waiting.append((part, path + step))
+    return "somewhere inside"
+
+
+def _parts(value: object) -> Iterator[tuple[object, str]]:
+    """What a container or a plain object holds, and how to get there."""
+    if isinstance(value, dict):
+        yield from ((part, f"[{key!r}]") for key, part in value.items())
+    elif isinstance(value, (list, tuple)):
+        yield from ((part, f"[{place}]") for place, part in enumerate(value))
+    elif dataclasses.is_dataclass(value):
+        yield from ((getattr(value, item.name, None), f".{item.name}") for item in dataclasses.fields(value))
+    else:
+        yield from ((part, f".{name}") for name, part in getattr(value, "__dict__", {}).items())
+
+
+def _cannot_rebuild(error: ImportError | AttributeError) -> CannotRebuild:
+    message = (
+        f"The object needs code that is not here: {error}. Define its class in a module that every task can import "
+        "and install that here; or, where the object is put, call cloudpickle.register_pickle_by_value(module) first."
+    )
+    return CannotRebuild(message, module=getattr(error, "name", None))

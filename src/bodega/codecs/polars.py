@@ -1,0 +1,92 @@
+"""polars frames and series by way of Arrow, whose buffers polars takes without copying.
+
+A dtype that would not come back the same (128-bit integers, in most versions) is left to polars' own pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from bodega.errors import NotShareable
+
+_SHOWN = 1000
+"""Columns that a description names."""
+
+
+def describe(value: object) -> dict[str, Any] | None:
+    """Shape, and columns or dtype."""
+    if isinstance(value, pl.DataFrame):
+        columns = [[name, str(dtype)] for name, dtype in list(value.schema.items())[:_SHOWN]]
+        return {"shape": list(value.shape), "columns": columns}
+    if isinstance(value, pl.Series):
+        named = {"name": value.name} if value.name else {}
+        return {"shape": [len(value)], "dtype": str(value.dtype), **named}
+    return None
+
+
+def restore_frame(table: pa.Table, order: dict[str, bool]) -> pl.DataFrame:
+    """A frame over an Arrow table; `order` names the sorted columns, and whether they descend."""
+    frame = pl.from_arrow(table, rechunk=False)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"A table was expected, not {type(table).__name__}.")
+    marks = [pl.col(name).set_sorted(descending=descending) for name, descending in order.items()]
+    return frame.with_columns(marks) if marks else frame
+
+
+def restore_columns(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    """A frame of columns that were stored one by one."""
+    return pl.DataFrame(list(columns))
+
+
+def restore_series(table: pa.Table, order: dict[str, bool]) -> pl.Series:
+    """A series over an Arrow table of one column."""
+    return restore_frame(table, order).to_series()
+
+
+def reducer(cls: type) -> Callable[[Any], Any] | None:
+    """How to pickle values of exactly this class, where polars' own way would copy."""
+    return {pl.DataFrame: _reduce_frame, pl.Series: _reduce_series}.get(cls)
+
+
+def _reduce_frame(frame: pl.DataFrame) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+    if not frame.width:
+        return NotImplemented
+    table = _arrow(frame)
+    if table is None:
+        return restore_columns, (frame.get_columns(),)
+    return restore_frame, (table, _order(frame))
+
+
+def _reduce_series(series: pl.Series) -> Any:  # noqa: ANN401 - as above
+    frame = series.to_frame()
+    table = _arrow(frame)
+    return NotImplemented if table is None else (restore_series, (table, _order(frame)))
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table | None:
+    """The frame as an Arrow table, or nothing where its dtypes would not survive that."""
+    for name, dtype in frame.schema.items():
+        if dtype == pl.Object:
+            message = (
+                f"The polars column {name!r} holds Python objects, which polars cannot store. "
+                "Cast it to a dtype of polars, or store its values as a list."
+            )
+            raise NotShareable(message, kind="polars.Object")
+    try:
+        table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
+        empty = pl.from_arrow(table.slice(0, 0))
+    except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError):
+        return None
+    return table if isinstance(empty, pl.DataFrame) and empty.schema == frame.schema else None
+
+
+def _order(frame: pl.DataFrame) -> dict[str, bool]:
+    """Which columns are known to be sorted, which Arrow does not say; and whether they descend."""
+    flags = {series.name: series.flags for series in frame.get_columns()}
+    return {
+        name: known["SORTED_DESC"] for name, known in flags.items() if known["SORTED_ASC"] or known["SORTED_DESC"]
+    }

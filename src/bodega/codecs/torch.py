@@ -1,0 +1,58 @@
+"""torch tensors in the memory of the CPU, as numpy arrays over the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from bodega.errors import LayoutError, NotShareable
+
+_SAME_SIZE = {"bfloat16": torch.int16}
+"""dtypes that numpy does not know, and what they travel as."""
+
+
+def describe(value: object) -> dict[str, Any] | None:
+    """Shape and dtype."""
+    if isinstance(value, torch.Tensor):
+        return {"shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+    return None
+
+
+def restore_tensor(
+    array: np.ndarray[Any, Any],
+    dtype: str | None,
+    requires_grad: bool,  # noqa: FBT001 - the pickler passes arguments by position
+    parameter: bool,  # noqa: FBT001 - as above
+) -> torch.Tensor:
+    """A tensor, or a parameter, over an array; `dtype` names one that numpy does not know."""
+    if not isinstance(array, np.ndarray) or (dtype is not None and dtype not in _SAME_SIZE):
+        raise LayoutError(f"A tensor of dtype {dtype!r} over a {type(array).__name__} is not known.")
+    tensor = torch.from_numpy(array)
+    if dtype is not None:
+        tensor = tensor.view(getattr(torch, dtype))
+    return torch.nn.Parameter(tensor, requires_grad) if parameter else tensor.requires_grad_(requires_grad)
+
+
+def reducer(cls: type) -> Callable[[Any], Any] | None:
+    """How to pickle values of exactly this class, where torch's own way would copy."""
+    return _reduce_tensor if cls in (torch.Tensor, torch.nn.Parameter) else None
+
+
+def _reduce_tensor(tensor: torch.Tensor) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+    if tensor.device.type not in ("cpu", "meta"):
+        message = f"The tensor lies in the memory of {tensor.device}. Store tensor.cpu() instead."
+        raise NotShareable(message, kind="torch.Tensor")
+    name = str(tensor.dtype).removeprefix("torch.")
+    plain = tensor.detach().resolve_conj().resolve_neg() if tensor.layout == torch.strided else None
+    if plain is None or plain.device.type == "meta" or plain.is_quantized or vars(tensor):
+        return NotImplemented
+    try:
+        array = (plain.view(_SAME_SIZE[name]) if name in _SAME_SIZE else plain).numpy()
+    except TypeError:
+        # A dtype that numpy does not know, such as the 8-bit floats.
+        return NotImplemented
+    parameter = isinstance(tensor, torch.nn.Parameter)
+    return restore_tensor, (array, name if name in _SAME_SIZE else None, tensor.requires_grad, parameter)

@@ -1,0 +1,81 @@
+"""What a class is called in public, how its values are described, and which codec pickles them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import weakref
+from collections.abc import Callable, Sized
+from typing import Any, NamedTuple
+
+from bodega.codecs.handles import Handle, handle
+
+Reducer = Callable[[Any], Any]
+"""Like ``__reduce__``: a tuple whose function and arguments rebuild the value, or ``NotImplemented``."""
+
+_LIBRARIES = {
+    "numpy": "bodega.codecs.numpy",
+    "pandas": "bodega.codecs.pandas",
+    "polars": "bodega.codecs.polars",
+    "pyarrow": "bodega.codecs.arrow",
+    "scipy": "bodega.codecs.numpy",
+    "torch": "bodega.codecs.torch",
+}
+"""By the first part of a class's module: the module that has `reducer` and `describe` for it."""
+
+
+class Traits(NamedTuple):
+    """What the encoder needs to know of a class."""
+
+    handle: Handle | None
+    reducer: Reducer | None
+
+
+_TRAITS: weakref.WeakKeyDictionary[type, Traits] = weakref.WeakKeyDictionary()
+
+
+def traits(cls: type) -> Traits:
+    """The traits of a class, found once."""
+    found = _TRAITS.get(cls)
+    if found is None:
+        found = _TRAITS[cls] = _find_traits(cls)
+    return found
+
+
+def _find_traits(cls: type) -> Traits:
+    refused = handle(cls)
+    # A subclass made elsewhere pickles itself, so its own module counts and not those of its bases.
+    module = _LIBRARIES.get(_root(cls))
+    reducer: Reducer | None = None
+    if refused is None and module is not None:
+        reducer = importlib.import_module(module).reducer(cls)
+    return Traits(refused, reducer)
+
+
+def public_name(cls: type) -> str:
+    """The shortest name under which a class can be imported: ``pandas.DataFrame``, ``dict``, ``mymodule.Model``."""
+    if cls.__module__ == "builtins":
+        return cls.__qualname__
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        prefix = ".".join(parts[:length])
+        if vars(sys.modules.get(prefix, object)).get(cls.__qualname__) is cls:
+            return f"{prefix}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def describe(value: object) -> dict[str, Any]:
+    """What a person wants to know of a value, as JSON: shape and dtypes where it has them, else a length."""
+    for base in type(value).__mro__:
+        module = _LIBRARIES.get(_root(base))
+        if module is not None:
+            schema: dict[str, Any] | None = importlib.import_module(module).describe(value)
+            if schema is not None:
+                return schema
+    if isinstance(value, Sized) and type(value).__module__ in ("builtins", "collections"):
+        return {"length": len(value)}
+    return {}
+
+
+def _root(cls: type) -> str:
+    return cls.__module__.partition(".")[0]

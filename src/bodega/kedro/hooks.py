@@ -1,0 +1,95 @@
+"""What Kedro calls in every project of an environment that has bodega installed (entry point ``kedro.hooks``).
+
+Nothing changes until a project opts in, by a ``bodega.yml`` in its configuration or by a runner of
+`bodega.kedro`. One instance serves every session and thread, so it keeps nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+from bodega.kedro.config import read_settings
+from bodega.kedro.place import Project, current_place, current_project
+from bodega.settings import current_task
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+DEFAULT_ENV = "local"
+"""Kedro's own, for config loaders that do not tell theirs."""
+
+
+class BodegaHooks:
+    """Reads the project's settings, registers the datasets of a run, and says which node is at work."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read ``bodega.yml``."""
+        loader = context.config_loader
+        current_project.set(
+            Project(
+                path=context.project_path,
+                env=context.env or getattr(loader, "default_run_env", None) or DEFAULT_ENV,
+                settings=read_settings(loader, context.project_path),
+            )
+        )
+
+    @hook_impl(trylast=True)
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any], save_version: str | None) -> None:
+        """Show what is in the store to those who look at a catalog outside a run: notebooks and Kedro-Viz."""
+        project = current_project.get()
+        is_outside_a_run = save_version is None
+        if is_outside_a_run and project is not None and project.settings is not None:
+            from bodega.kedro.registration import register_stored
+
+            register_stored(catalog, project.place())
+
+    @hook_impl(trylast=True)  # After hooks that add datasets of their own, which are then as explicit as the catalog's.
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Decide which run this is, and register its datasets if the project has opted in."""
+        project = current_project.get()
+        path = Path(run_params["project_path"])
+        if project is None or project.path != path:  # A session that creates its context in some other way.
+            project = Project(path=path, env=run_params.get("env") or DEFAULT_ENV)
+        place = project.place(run_params)
+        current_place.set(place)
+        if project.settings is not None:
+            from bodega.kedro.registration import register
+
+            register(pipeline, catalog, place)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Forget the run."""
+        current_place.set(None)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Forget the run."""
+        current_place.set(None)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Whatever the node's function itself puts into a store has the node as its producer."""
+        current_task.set(node.name)
+
+    @hook_impl
+    def after_node_run(self) -> None:
+        """The node's function is done."""
+        current_task.set(None)
+
+    @hook_impl
+    def on_node_error(self) -> None:
+        """The node's function is done."""
+        current_task.set(None)
+
+
+hooks = BodegaHooks()

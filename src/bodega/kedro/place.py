@@ -1,0 +1,105 @@
+"""Where a pipeline run keeps its data: which root, which run.
+
+The choice is made once, when the datasets of a run are registered, and travels with them. Hooks are shared by runs
+that go on at the same time in one process, so what one of them needs is kept in context variables, never on the hook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import weakref
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import bodega
+from bodega.kedro.config import ProjectSettings
+from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
+
+if TYPE_CHECKING:
+    from bodega.store import Store
+
+_KEDRO_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the datasets of one pipeline run live, and by which rules they get there."""
+
+    run: str
+    root: str | None = None
+    """None: the user's default root."""
+    settings: ProjectSettings = field(default_factory=ProjectSettings)
+
+    def open(self) -> Store:
+        """The store, as seen from the run."""
+        return bodega.open(self.root, run=self.run, capacity=self.settings.capacity)
+
+
+@dataclass(frozen=True)
+class Project:
+    """The Kedro project that a session works on."""
+
+    path: Path
+    env: str
+    settings: ProjectSettings | None = None
+    """None where the project has no ``bodega.yml``."""
+
+    def place(self, run_params: Mapping[str, Any] | None = None) -> Place:
+        """The place of a run with these parameters (Kedro's ``run_params``)."""
+        settings = self.settings or ProjectSettings()
+        run = os.environ.get(RUN_VARIABLE) or settings.run or _service_run(run_params or {}) or self.run_name
+        return Place(run=run, root=os.environ.get(ROOT_VARIABLE) or settings.root, settings=settings)
+
+    @property
+    def run_name(self) -> str:
+        """A readable name that no other project or environment has, such as ``house-prices-bodega-1a2b3c4d``."""
+        digest = hashlib.sha256(f"{self.path}\0{self.env}".encode()).hexdigest()[:8]
+        return "-".join((_readable(self.path.name), _readable(self.env), digest))
+
+
+current_project: ContextVar[Project | None] = ContextVar("bodega_project", default=None)
+"""The project whose context was created last in this thread."""
+
+current_place: ContextVar[Place | None] = ContextVar("bodega_place", default=None)
+"""The place of the pipeline run that is about to start in this thread, for a runner of ours to find."""
+
+
+def place_apart() -> Place:
+    """A place for a runner that is used without a Kedro session: no other run shares it, and it goes with the process.
+
+    The objects are dropped as soon as no dataset refers to the place any more.
+    """
+    place = Place(
+        run=os.environ.get(RUN_VARIABLE) or f"process-{os.getpid()}-{uuid4().hex[:8]}",
+        root=os.environ.get(ROOT_VARIABLE),
+    )
+    if not os.environ.get(RUN_VARIABLE):
+        weakref.finalize(place, _drop, place.root, place.run, os.getpid())
+    return place
+
+
+def _drop(root: str | None, run: str, process: int) -> None:
+    if os.getpid() == process:  # A forked child lets go of the place too, while its parent still needs the objects.
+        bodega.open(root, run=run).drop_run()
+
+
+def _service_run(run_params: Mapping[str, Any]) -> str | None:
+    """The run of a session that serves many: only such a session has an id besides the run's.
+
+    Kedro names runs by a clock of milliseconds, which two runs at once may share: those get a suffix of their own.
+    """
+    session, run = run_params.get("session_id"), run_params.get("run_id")
+    if not session or not run:
+        return None
+    suffix = f"-{uuid4().hex[:8]}" if _KEDRO_TIMESTAMP.fullmatch(run) else ""
+    return f"{session}-{run}{suffix}"
+
+
+def _readable(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60].lower() or "kedro"

@@ -1,0 +1,97 @@
+"""Kedro's three runners over the store.
+
+``kedro run --runner=bodega.kedro.ParallelRunner`` works on any project: datasets that the catalog does not define
+go to the store, so that no node sees what another changes in its inputs, and processes share data without pickling.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kedro.io.data_catalog import SharedMemoryDataCatalog
+from kedro.runner.runner import AbstractRunner
+
+from bodega.kedro.place import current_place, place_apart
+from bodega.kedro.registration import register
+from bodega.kedro.workers import WorkerPool
+from kedro import runner as kedro_runner
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from pluggy import PluginManager
+
+
+class SequentialRunner(kedro_runner.SequentialRunner):
+    """Runs one node after the other; each gets its own private view of its inputs."""
+
+    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
+        """Register the pipeline's datasets, then run as Kedro does."""
+        register(pipeline, catalog, current_place.get() or place_apart())
+        return super().run(pipeline, catalog, *args, **options)
+
+
+class ThreadRunner(kedro_runner.ThreadRunner):
+    """Runs nodes in threads; each gets its own private view of its inputs."""
+
+    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
+        """Register the pipeline's datasets, then run as Kedro does."""
+        register(pipeline, catalog, current_place.get() or place_apart())
+        return super().run(pipeline, catalog, *args, **options)
+
+
+class ParallelRunner(kedro_runner.ParallelRunner):
+    """Runs nodes in processes that share data through the store; there is no manager process.
+
+    A node starts as soon as its inputs exist. Hooks run in the workers, those of plugins and of ``settings.HOOKS``.
+    ``KEDRO_MP_CONTEXT`` chooses between fork, spawn and forkserver.
+    """
+
+    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - Kedro's
+        """Choose the number of processes.
+
+        Args:
+            max_workers: processes at most, by default one a core.
+            is_async: whether each process loads and saves the datasets of its node in threads.
+
+        Raises:
+            ValueError: ``max_workers`` is not positive.
+        """
+        # Not Kedro's own constructor, which starts a manager process.
+        AbstractRunner.__init__(self, is_async=is_async)
+        self._max_workers = self._validate_max_workers(max_workers)
+
+    def __del__(self) -> None:
+        """Nothing to shut down: there is no manager process."""
+
+    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
+        """Register the pipeline's datasets, then run as Kedro does.
+
+        Raises:
+            SettingsError: a dataset has to cross processes, but the project's ``bodega.yml`` keeps it out of the store.
+            TaskFailed: the process of a node died.
+        """
+        register(pipeline, catalog, current_place.get() or place_apart(), apart=True)
+        return super().run(pipeline, catalog, *args, **options)
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        # Kedro's own withholds the hook manager, by which the pool knows whether the workers are to run hooks.
+        AbstractRunner._run(self, pipeline, catalog, hook_manager, run_id)
+
+    def _get_executor(self, max_workers: int) -> Executor:
+        return WorkerPool(max_workers)
+
+    @classmethod
+    def _validate_catalog(cls, catalog: Any) -> None:  # noqa: ANN401 - a catalog of any class will do
+        SharedMemoryDataCatalog.validate_catalog(catalog)
+
+    def _set_manager_datasets(self, catalog: object) -> None:
+        """Nothing to set: no dataset lives in a manager process."""

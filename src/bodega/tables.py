@@ -1,0 +1,145 @@
+"""Facts as tables for people: on a terminal as wide as it is, in a pipe without colours and never cut."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bodega.settings import format_size
+
+if TYPE_CHECKING:
+    from bodega.doctor import Finding
+    from bodega.layout import ObjectInfo
+
+_WIDEST = 100_000
+"""Columns of a pipe."""
+_COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+
+
+def print_objects(objects: Sequence[ObjectInfo], damaged: Sequence[Mapping[str, str]], *, with_run: bool) -> None:
+    """One row an object, sorted by run and name; the damaged ones among them."""
+    rows = [
+        (
+            info.run,
+            info.name,
+            info.kind,
+            _shape(info.schema),
+            format_size(info.nbytes),
+            _age(info.created),
+            _producer(info),
+        )
+        for info in objects
+    ]
+    rows += [(each["run"], each["name"], "damaged", "-", "-", "-", "-") for each in damaged]
+    if not rows:
+        return
+    columns = ["run", "name", "kind", "shape", "size", "age", "producer"]
+    start = 0 if with_run else 1
+    _print_table(columns[start:], (row[start:] for row in sorted(rows)))
+    if sys.stdout.isatty():
+        total = format_size(sum(info.nbytes for info in objects))
+        _console().print(f"{len(rows):,} object{'' if len(rows) == 1 else 's'}, {total}", style="dim")
+
+
+def print_runs(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One row a run."""
+    _print_table(
+        ["run", "objects", "size", "damaged"],
+        ((each["run"], f"{each['objects']:,}", format_size(each["nbytes"]), str(each["damaged"])) for each in rows),
+    )
+
+
+def print_object(info: ObjectInfo, root: str) -> None:
+    """All facts of an object, a line each, then its columns."""
+    schema = dict(info.schema)
+    parts = {part: schema.pop(part) for part in ("index", "columns") if part in schema}
+    facts = {
+        "name": info.name,
+        "run": info.run,
+        "root": root,
+        "id": info.id,
+        "kind": info.kind,
+        "size": f"{format_size(info.nbytes)} ({info.nbytes:,} bytes)",
+        "created": f"{info.created.astimezone():%Y-%m-%d %H:%M:%S %Z} ({_age(info.created)} ago)",
+        "task": info.producer.task or "-",
+        "process": f"{info.producer.process} on {info.producer.host}",
+        **{key: _shape(schema) if key == "shape" else str(value) for key, value in schema.items()},
+    }
+    print_facts(facts)
+    for part, columns in parts.items():
+        _console().print()
+        _print_table([part, "dtype"], (("-" if name is None else str(name), str(dtype)) for name, dtype in columns))
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """A line for each."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for key, value in facts.items():
+        grid.add_row(key, printable(value))
+    _console().print(grid)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """The findings, then the remedies on lines of their own, so that they can be copied whole."""
+    console = _console()
+    table = _table(["check", "level", "finding"])
+    for finding in findings:
+        table.add_row(finding.check, finding.level, printable(finding.finding), style=_COLORS[finding.level])
+    console.print(table)
+    for finding in findings:
+        if finding.remedy:
+            console.print(f"\n# {finding.check}", style="dim")
+            console.print(finding.remedy, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text with what would steer a terminal written as an escape: names may hold any character."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = _table(columns)
+    for row in rows:
+        table.add_row(*map(printable, row), style="red" if "damaged" in row[1:3] else None)
+    _console().print(table)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in {"size", "objects"} else "left")
+    return table
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else _WIDEST
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def _shape(schema: Mapping[str, Any]) -> str:
+    if "shape" in schema:
+        return " x ".join(f"{length:,}" for length in schema["shape"]) or "scalar"
+    return f"{schema['length']:,}" if "length" in schema else "-"
+
+
+def _age(created: datetime) -> str:
+    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _producer(info: ObjectInfo) -> str:
+    who = info.producer.task or f"process {info.producer.process}"
+    return who if info.producer.host == socket.gethostname() else f"{who} on {info.producer.host}"

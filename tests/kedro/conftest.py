@@ -1,0 +1,190 @@
+"""A small Kedro project, written file by file, and ways to run it: as a person would, or in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import bodega
+import kedro
+import pytest
+from kedro.framework import project as kedro_project
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+NODES = """
+def make(size):
+    return np.arange(float(size))
+
+def double(numbers):
+    numbers *= 2  # In place: nobody else may see it.
+    return numbers
+
+def halve(numbers):
+    numbers /= 2
+    return numbers
+
+def add(doubled, halved):
+    return {"sum": float(doubled.sum() + halved.sum())}
+"""
+
+PIPELINE = """
+    node(make, "params:size", "numbers", name="make"),
+    node(double, "numbers", "doubled", name="double"),
+    node(halve, "numbers", "halved", name="halve"),
+    node(add, ["doubled", "halved"], "total", name="add"),
+"""
+"""The diamond: ``make`` -> ``double`` and ``halve`` -> ``add``."""
+
+
+def diamond_total(size: int) -> dict[str, float]:
+    """What the diamond makes of a size."""
+    return {"sum": 2.5 * sum(range(size))}
+
+
+@dataclass
+class KedroProject:
+    """A project on disk."""
+
+    path: Path
+    package: str
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(dedent(text))
+
+    def code(self, nodes: str = NODES, pipeline: str = PIPELINE) -> None:
+        """Write the nodes and the pipeline."""
+        imports = "import os, signal, sys, threading, time\nfrom pathlib import Path\nimport numpy as np\nimport bodega\n"
+        self.write(f"src/{self.package}/nodes.py", imports + dedent(nodes))
+        self.write(
+            f"src/{self.package}/pipeline_registry.py",
+            f"from kedro.pipeline import node, pipeline\nfrom {self.package}.nodes import *\n\n"
+            f"def register_pipelines():\n    return {{'__default__': pipeline([{pipeline}])}}\n",
+        )
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start ``kedro run`` in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "kedro", "run", *arguments],
+            cwd=self.path,
+            env={**os.environ, "COLUMNS": "400", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, fails: bool = False, **environment: str) -> str:
+        """What ``kedro run`` prints; its exit status must be as expected."""
+        process = self.start(*arguments, **environment)
+        try:
+            output, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        assert (process.returncode != 0) == fails, output
+        return output
+
+    def session(self, **options: Any) -> KedroSession:
+        """A session in this process."""
+        bootstrap_project(self.path)
+        return KedroSession.create(project_path=self.path, **options)
+
+    def run_name(self) -> str:
+        """The one run there is."""
+        (name,) = bodega.open().runs()
+        return name
+
+    def stored(self, run: str | None = None) -> bodega.Store:
+        """The store, as seen from a run; by default from the only one."""
+        return bodega.open(run=run or self.run_name())
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root of the test's own, and nothing from outside."""
+    for name in ("BODEGA_RUN", "KEDRO_ENV", "KEDRO_MP_CONTEXT", "KEDRO_LOGGING_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BODEGA_ROOT", str(tmp_path / "store"))
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+
+
+@pytest.fixture
+def make_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], KedroProject]]:
+    """Write projects; whatever this process learns of them is forgotten after the test."""
+    before = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+
+    def make(name: str) -> KedroProject:
+        # Packages of one name would be one module in this process.
+        package = f"shop_{abs(hash((request.node.nodeid, name))):x}"
+        project = KedroProject(tmp_path / name, package)
+        project.write(
+            "pyproject.toml",
+            f"""
+            [tool.kedro]
+            package_name = "{package}"
+            project_name = "{name}"
+            kedro_init_version = "{kedro.__version__}"
+            """,
+        )
+        project.write(f"src/{package}/__init__.py", "")
+        project.write(f"src/{package}/settings.py", "")
+        project.write("conf/base/parameters.yml", "size: 10\n")
+        project.write("conf/base/catalog.yml", "")
+        project.write("conf/local/.gitkeep", "")
+        project.code()
+        return project
+
+    yield make
+    for name in set(sys.modules) - before:
+        if name.startswith("shop_"):
+            del sys.modules[name]
+    kedro_project.PACKAGE_NAME = None
+    kedro_project.pipelines.configure(None)
+
+
+@pytest.fixture
+def project(make_project: Callable[[str], KedroProject]) -> KedroProject:
+    """A project that has not opted in."""
+    return make_project("little-shop")
+
+
+@pytest.fixture
+def opted_in(project: KedroProject) -> KedroProject:
+    """A project with an empty ``bodega.yml``."""
+    project.write("conf/base/bodega.yml", "")
+    return project
+
+
+def eventually(claim: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether a claim comes true before a deadline."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
