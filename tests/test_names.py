@@ -16,7 +16,9 @@ def test_file_names_are_one_to_one_and_safe(name, portable):
     assert from_filename(filename) == name
     assert "/" not in filename and "\0" not in filename and not filename.startswith(".")
     if portable:
-        assert filename.isascii() and not any(c.isupper() for c in filename.replace("%", "").translate({ord(c): None for c in "ABCDEF"}))
+        assert filename.isascii() and not any(
+            c.isupper() for c in filename.replace("%", "").translate({ord(c): None for c in "ABCDEF"})
+        )
 
 
 @pytest.mark.parametrize("name", ["", 3, None, "x" * 256, "é" * 200, "\ud800"])

@@ -42,19 +42,19 @@ class _Bodega(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
-            from bodega.demo import demo  # noqa: PLC0415 - slow to import
+            from bodega.demo import demo
 
             return demo
         return super().get_command(ctx, cmd_name)
 
-    def main(  # type: ignore[override] - click's own overloads say no more
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
-        **extra: Any,  # noqa: ANN401 - as above
-    ) -> Any:  # noqa: ANN401 - as above
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run and, unless a program calls, leave the process with the exit code."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
@@ -79,7 +79,7 @@ def _complain(sentence: str) -> None:
 
 
 def _complete_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only shells ask
+    from click.shell_completion import CompletionItem
 
     try:
         names = _open(ctx.params.get("root"), ctx.params.get("run")).names()
@@ -173,7 +173,7 @@ def ls(
         facts = [_facts(info) for info in objects]
         _print_json({"root": str(store.root), "runs": runs, "objects": facts, "damaged": damaged})
     else:
-        from bodega.tables import print_objects  # noqa: PLC0415 - rich is slow to import
+        from bodega.tables import print_objects
 
         print_objects(objects, damaged, with_run=all_runs)
         if not objects and not damaged:
@@ -194,7 +194,7 @@ def _show_runs(
     if as_json:
         _print_json({"root": str(store.root), "runs": rows})
         return
-    from bodega.tables import print_runs  # noqa: PLC0415 - rich is slow to import
+    from bodega.tables import print_runs
 
     print_runs(rows)
 
@@ -217,7 +217,7 @@ def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> Non
     if as_json:
         _print_json({"root": str(store.root), **_facts(found)})
         return
-    from bodega.tables import print_object  # noqa: PLC0415 - rich is slow to import
+    from bodega.tables import print_object
 
     print_object(found, str(store.root))
 
@@ -329,7 +329,7 @@ def usage(root: Path | None, *, as_json: bool) -> None:
     if as_json:
         _print_json(used)
         return
-    from bodega.tables import print_facts  # noqa: PLC0415 - rich is slow to import
+    from bodega.tables import print_facts
 
     sizes = {"capacity", "used", "pool", "free"}
     facts = {key: format_size(value) if key in sizes and value is not None else value for key, value in used.items()}
@@ -371,21 +371,21 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
       bodega doctor --root /mnt/bodega/me
       bodega doctor --json | jq -r '.findings[] | select(.level != "ok").remedy'
     """
-    from bodega.doctor import check  # noqa: PLC0415 - the other commands do without
-    from bodega.memory.root import default_root  # noqa: PLC0415 - as above
+    from bodega.doctor import check
+    from bodega.memory.root import default_root
 
     findings = check(root)
     if as_json:
         _print_json({"root": str(root or default_root()), "findings": [asdict(finding) for finding in findings]})
     else:
-        from bodega.tables import print_findings  # noqa: PLC0415 - rich is slow to import
+        from bodega.tables import print_findings
 
         print_findings(findings)
     ctx.exit(1 if any(finding.level == "error" for finding in findings) else 0)
 
 
 def _open(root: Path | None, run: str | None) -> Store:
-    import bodega  # noqa: PLC0415 - `bodega --help` does without
+    import bodega
 
     if root is not None and not root.expanduser().exists():
         # Making a folder because its name was misspelt would hide the mistake.
@@ -431,6 +431,6 @@ def _count(number: int, thing: str) -> str:
 
 
 def _printable(text: str) -> str:
-    from bodega.tables import printable  # noqa: PLC0415 - rich is slow to import
+    from bodega.tables import printable
 
     return printable(text)

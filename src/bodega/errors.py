@@ -13,7 +13,7 @@ from typing import Any
 class BodegaError(Exception):
     """Base of all errors of this library."""
 
-    def __init__(self, message: str, **details: Any) -> None:  # noqa: ANN401 - details are whatever the error is about
+    def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
         self.__dict__.update(details)
 

@@ -185,8 +185,7 @@ def pieces(plan: Plan, encoded: Encoded, stream: Sequence[memoryview]) -> Iterat
     yield start, run
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The fixed part, checked against the size of its file."""
 
     id: str
@@ -235,8 +234,7 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """The description of an object, and where its buffers are."""
 
     identity: str
@@ -324,6 +322,5 @@ def damaged(path: str, reason: str) -> LayoutError:
 
 
 def _crc(head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview) -> bytes:
-    blank = bytearray(head)
-    blank[_CRC_FIELD] = bytes(4)
+    blank = b"%b\0\0\0\0%b" % (head[: _CRC_FIELD.start], head[_CRC_FIELD.stop :])
     return zlib.crc32(block, zlib.crc32(blank)).to_bytes(4, "little")

@@ -67,10 +67,10 @@ def format_size(nbytes: int) -> str:
     """Bytes for people, in binary units and three figures, such as ``1.46 GiB``."""
     size, unit = float(nbytes), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 999.5:  # noqa: PLR2004 - 999.5 KiB would show as four figures
+        if size < 999.5:
             break
         size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.3g} {unit}"  # noqa: PLR2004 - as above
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.3g} {unit}"
 
 
 def resolve_run(run: str | None = None) -> str:

@@ -89,7 +89,7 @@ class Store(MutableMapping[str, Any]):
             )
         return self._tier.put(self._run, name, lambda sink: codecs.encode(value, sink))
 
-    def get(self, name: str, default: Any = ...) -> Any:  # noqa: ANN401 - whatever was put
+    def get(self, name: str, default: Any = ...) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
 
         Args:
@@ -180,7 +180,7 @@ class Store(MutableMapping[str, Any]):
         """Free what crashes left; ``empty_pool`` also gives the memory of warm segments back to the system."""
         return sweep(self._root, empty_pool=empty_pool)
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever was put
+    def __getitem__(self, name: str) -> Any:
         return self.get(name)
 
     def __setitem__(self, name: str, value: object) -> None:
@@ -216,7 +216,7 @@ def _reopen(root: str, run: str, capacity: int | None) -> Store:
     return Store(open_root(root), run, capacity)
 
 
-def open(  # noqa: A001 - bodega.open, as in the standard library's own modules
+def open(
     root: str | os.PathLike[str] | None = None,
     *,
     run: str | None = None,

@@ -85,7 +85,9 @@ COPIED = {
         _many([0, 1], pa.int8()), [_many([1, 2, None]), _many(["a", "b"])], ["n", "t"]
     ),
     "dense-union": pa.UnionArray.from_dense(
-        _many([0, 1], pa.int8()), pa.array([at // 2 for at in range(ROWS)], pa.int32()), [_many([1, None]), _many(["a"])]
+        _many([0, 1], pa.int8()),
+        pa.array([at // 2 for at in range(ROWS)], pa.int32()),
+        [_many([1, None]), _many(["a"])],
     ),
     "run-ends": pc.run_end_encode(pa.array([at // 7 for at in range(ROWS)])),
     "run-ends-text": pc.run_end_encode(pa.array([str(at // 7) for at in range(ROWS)])),
@@ -170,8 +172,14 @@ def test_tables_batches_and_chunks(store, sliced):
         metadata=metadata,
     )
     batches = [
-        pa.record_batch([pa.array([at, at + 1]), pa.array(["x", None]), pa.array([f"v{at}", "w"]).dictionary_encode()
-                         .cast(schema.field(2).type)], schema=schema)
+        pa.record_batch(
+            [
+                pa.array([at, at + 1]),
+                pa.array(["x", None]),
+                pa.array([f"v{at}", "w"]).dictionary_encode().cast(schema.field(2).type),
+            ],
+            schema=schema,
+        )
         for at in range(3)
     ]
     table = pa.Table.from_batches(batches)
@@ -270,8 +278,10 @@ def test_open_readers_are_refused(store, tmp_path):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_slice_of_nested_data(store, values, start, length):
     lists = pa.array(values, pa.list_(pa.string()))
-    structs = pa.array([None if value is None else {"v": value, "b": len(value) > 1} for value in values],
-                       pa.struct([("v", pa.large_list(pa.string())), ("b", pa.bool_())]))
+    structs = pa.array(
+        [None if value is None else {"v": value, "b": len(value) > 1} for value in values],
+        pa.struct([("v", pa.large_list(pa.string())), ("b", pa.bool_())]),
+    )
     for array in (lists, structs):
         part = array.slice(min(start, len(array)), length)
         assert_same_array(store(part).get(), part)

@@ -174,3 +174,9 @@ def test_the_copy_leaves_out_what_runs_have_made(tmp_path: Path, monkeypatch: py
     copied = {path.name for path in copy_example(tmp_path / "second").rglob("*")}
     assert {"house_prices.csv", "pyproject.toml", "bodega.yml"} <= copied
     assert not copied & {"02_intermediate", "__pycache__"}
+
+
+def test_help_keeps_each_example_on_a_line_of_its_own() -> None:
+    lines = CliRunner().invoke(demo, ["--help"]).stdout.splitlines()
+    assert "    bodega demo" in lines
+    assert "    bodega demo --json | jq .ratio" in lines

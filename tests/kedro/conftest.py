@@ -13,12 +13,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import bodega
-import kedro
 import pytest
 from kedro.framework import project as kedro_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+
+import bodega
+import kedro
 
 NODES = """
 def make(size):
@@ -65,7 +66,9 @@ class KedroProject:
 
     def code(self, nodes: str = NODES, pipeline: str = PIPELINE) -> None:
         """Write the nodes and the pipeline."""
-        imports = "import os, signal, sys, threading, time\nfrom pathlib import Path\nimport numpy as np\nimport bodega\n"
+        imports = (
+            "import os, signal, sys, threading, time\nfrom pathlib import Path\nimport numpy as np\nimport bodega\n"
+        )
         self.write(f"src/{self.package}/nodes.py", imports + dedent(nodes))
         self.write(
             f"src/{self.package}/pipeline_registry.py",

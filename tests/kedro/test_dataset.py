@@ -8,14 +8,15 @@ import pickle
 from inspect import signature
 from multiprocessing.reduction import ForkingPickler
 
-import bodega
 import numpy as np
 import pytest
 import yaml
+from kedro.io import DataCatalog, DatasetError
+
+import bodega
 from bodega.errors import NotShareable, ObjectNotFound
 from bodega.kedro import BodegaDataset, dataset
 from bodega.settings import current_task
-from kedro.io import DataCatalog, DatasetError
 
 
 def test_the_python_example_works() -> None:

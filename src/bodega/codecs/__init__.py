@@ -33,20 +33,20 @@ def encode(value: object, sink: Sink) -> Encoded:
     cls = type(value)
     # Exact types by name: looking must not import numpy.
     if cls.__module__ == "numpy" and cls.__name__ == "ndarray":
-        from bodega.codecs.numpy import encode_array  # noqa: PLC0415 - numpy costs 100 ms
+        from bodega.codecs.numpy import encode_array
 
-        encoded = encode_array(value)
+        encoded = encode_array(value)  # type: ignore[arg-type]
         if encoded is not None:
             return encoded
     if isinstance(value, (bytes, bytearray)) and cls in (bytes, bytearray):
         name = cls.__name__
         return Encoded(name, {"length": len(value)}, {"codec": name}, (memoryview(value),))
-    from bodega.codecs.pickling import encode_object  # noqa: PLC0415 - cloudpickle costs 10 ms
+    from bodega.codecs.pickling import encode_object
 
     return encode_object(value, sink)
 
 
-def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:  # noqa: ANN401
+def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:
     """Rebuild a value over its buffers, which it then uses as its own memory.
 
     Raises:
@@ -55,7 +55,7 @@ def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memo
     """
     codec = recipe.get("codec")
     if codec == "pickle":
-        from bodega.codecs.pickling import decode_object  # noqa: PLC0415 - as above
+        from bodega.codecs.pickling import decode_object
 
         return decode_object(recipe, stream, buffers)
     if codec not in ("array", "bytes", "bytearray"):
@@ -63,7 +63,7 @@ def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memo
     if len(buffers) != 1:
         raise LayoutError(f"An object of the codec {codec!r} has one buffer, not {len(buffers)}: it is damaged.")
     if codec == "array":
-        from bodega.codecs.numpy import decode_array  # noqa: PLC0415 - as above
+        from bodega.codecs.numpy import decode_array
 
         return decode_array(recipe, buffers[0])
     return bytes(buffers[0]) if codec == "bytes" else bytearray(buffers[0])

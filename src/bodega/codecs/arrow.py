@@ -110,27 +110,27 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
     return None
 
 
-def _reduce_buffer(buffer: pa.Buffer) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+def _reduce_buffer(buffer: pa.Buffer) -> Any:
     return restore_buffer, (_stored(buffer),)
 
 
-def _reduce_chunked(chunked: pa.ChunkedArray) -> Any:  # noqa: ANN401 - as above
+def _reduce_chunked(chunked: pa.ChunkedArray) -> Any:
     return restore_chunked, (chunked.type, chunked.chunks)
 
 
-def _reduce_table(table: pa.Table) -> Any:  # noqa: ANN401 - as above
+def _reduce_table(table: pa.Table) -> Any:
     return restore_table, (table.schema, table.columns, table.num_rows)
 
 
-def _reduce_batch(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - as above
+def _reduce_batch(batch: pa.RecordBatch) -> Any:
     return restore_batch, (batch.schema, batch.columns, batch.num_rows)
 
 
-def _reduce_scalar(scalar: pa.Scalar) -> Any:  # noqa: ANN401 - as above
-    return restore_scalar, (pa.array([scalar], scalar.type) if scalar.is_valid else pa.nulls(1, scalar.type),)
+def _reduce_scalar(scalar: pa.Scalar) -> Any:
+    return restore_scalar, (pa.repeat(scalar, 1),)
 
 
-def _reduce_array(array: pa.Array) -> Any:  # noqa: ANN401 - as above
+def _reduce_array(array: pa.Array) -> Any:
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
         return restore_extension, (kind, array.storage)
@@ -224,7 +224,7 @@ def _offsets(array: pa.Array, buffer: pa.Buffer | None, width: type[np.signedint
     return out_of_band(Pieces(offsets.nbytes, rewritten)), first, last
 
 
-def _bits(array: pa.Array, buffer: pa.Buffer | None) -> Any:  # noqa: ANN401 - a placeholder
+def _bits(array: pa.Array, buffer: pa.Buffer | None) -> Any:
     """The bits of a slice, beginning at a byte."""
     start, shift = divmod(array.offset, _BYTE)
     nbytes = -(-len(array) // _BYTE)
@@ -243,12 +243,12 @@ def _bits(array: pa.Array, buffer: pa.Buffer | None) -> Any:  # noqa: ANN401 - a
     return out_of_band(Pieces(nbytes, shifted))
 
 
-def _cut(buffer: pa.Buffer | None, start: int, nbytes: int) -> Any:  # noqa: ANN401 - a placeholder
+def _cut(buffer: pa.Buffer | None, start: int, nbytes: int) -> Any:
     """A part of a buffer, in place."""
     return _stored(buffer.slice(start, nbytes)) if buffer is not None and nbytes else out_of_band(memoryview(b""))
 
 
-def _stored(buffer: pa.Buffer) -> Any:  # noqa: ANN401 - a placeholder
+def _stored(buffer: pa.Buffer) -> Any:
     """A buffer out of band; the same memory met again is not stored twice."""
     view = memoryview(buffer).cast("B")
     # Two slices of no bytes say nothing of their memory.

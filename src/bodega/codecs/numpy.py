@@ -91,9 +91,11 @@ def restore_array(
         # An empty buffer may be read-only, and numpy refuses shapes such as (0, 3) over one.
         source = buffer if buffer.nbytes else None
         if order is None:
-            return np.ndarray(shape, kind, source)
+            array: np.ndarray[Any, Any] = np.ndarray(shape, kind, source)
+            return array
         inverse = [order.index(axis) for axis in range(len(shape))]
-        return np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
+        array = np.ndarray(tuple(shape[axis] for axis in order), kind, source)
+        return array.transpose(inverse)
     except (TypeError, ValueError, IndexError, OverflowError, SyntaxError) as error:
         message = f"An array of shape {shape!r}, dtype {dtype!r} and order {order!r} cannot be rebuilt: {error}."
         raise LayoutError(message) from error
@@ -111,7 +113,7 @@ def restore_masked(
     data: Array,
     mask: Array | None,
     fill_value: Array | None,
-    hard_mask: bool,  # noqa: FBT001 - the pickler passes arguments by position
+    hard_mask: bool,
     extras: dict[str, Any],
 ) -> np.ma.MaskedArray[Any, Any]:
     """A masked array over its data and its mask."""
@@ -121,7 +123,7 @@ def restore_masked(
         copy=False,
         keep_mask=False,
         hard_mask=hard_mask,
-        fill_value=fill_value,
+        fill_value=fill_value,  # type: ignore[arg-type]
     )
     masked._optinfo.update(extras)  # type: ignore[attr-defined]  # noqa: SLF001 - has no public setter
     return masked
@@ -138,7 +140,7 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
     }.get(cls)
 
 
-def _reduce_array(array: Array) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+def _reduce_array(array: Array) -> Any:
     dtype = array.dtype
     if dtype.hasobject:
         return NotImplemented
@@ -146,11 +148,11 @@ def _reduce_array(array: Array) -> Any:  # noqa: ANN401 - a reduce tuple or NotI
     return restore_array, (out_of_band(buffer), _dtype_text(dtype) or dtype, array.shape, order)
 
 
-def _reduce_view(array: Array) -> Any:  # noqa: ANN401 - as above
+def _reduce_view(array: Array) -> Any:
     return restore_view, (np.ndarray.view(array, np.ndarray), type(array).__name__)
 
 
-def _reduce_masked(array: Any) -> Any:  # noqa: ANN401 - as above
+def _reduce_masked(array: Any) -> Any:
     mask = None if array._mask is np.ma.nomask else array._mask  # noqa: SLF001 - the property makes a full mask
     return restore_masked, (array.data, mask, array._fill_value, array.hardmask, dict(array._optinfo))  # noqa: SLF001
 
@@ -159,7 +161,7 @@ def _dtype_text(dtype: np.dtype[Any]) -> str | None:
     """The dtype as a text, where that says everything about it."""
     if dtype.num > _LAST_PLAIN_TYPE or dtype.hasobject or dtype.names is not None or dtype.metadata is not None:
         return None
-    return dtype.str
+    return str(dtype.str)
 
 
 def _flat(array: Array) -> memoryview:

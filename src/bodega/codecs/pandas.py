@@ -33,7 +33,7 @@ def describe(value: object) -> dict[str, Any] | None:
     return None
 
 
-def restore_arrow_backed(cls: type, state: dict[str, Any]) -> Any:  # noqa: ANN401 - pandas has no public name for it
+def restore_arrow_backed(cls: type, state: dict[str, Any]) -> Any:
     """A pandas array over a chunked Arrow array, with the attributes it had."""
     if not isinstance(cls, type) or not issubclass(cls, pd.arrays.ArrowExtensionArray) or "_pa_array" not in state:
         raise LayoutError(f"A pandas array over Arrow cannot be of type {cls!r} with the attributes {sorted(state)}.")
@@ -47,7 +47,7 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
     return _reduce_arrow_backed if issubclass(cls, pd.arrays.ArrowExtensionArray) else None
 
 
-def _reduce_arrow_backed(array: Any) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+def _reduce_arrow_backed(array: Any) -> Any:
     state = dict(vars(array))
     if "_pa_array" not in state:
         return NotImplemented

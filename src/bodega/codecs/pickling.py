@@ -34,7 +34,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         self.refused: object = None
         """The handle that ended the pickling."""
 
-    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - any object, and a reduce tuple or NotImplemented
+    def reducer_override(self, obj: Any) -> Any:
         """Called by the pickler for every object that is not of a basic type."""
         handle, reducer = traits(type(obj))
         if handle is not None:
@@ -59,7 +59,7 @@ def encode_object(value: object, sink: Sink) -> Encoded:
     return Encoded(kind, describe(value), recipe, collector.buffers)
 
 
-def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:  # noqa: ANN401
+def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:
     """The inverse of `encode_object`. See `bodega.codecs.decode`."""
     count, order = recipe.get("buffers"), recipe.get("order")
     if count != len(buffers):
@@ -70,7 +70,7 @@ def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequen
         buffers = [buffers[at] for at in order]
     remaining = iter(buffers)
     try:
-        value = pickle.loads(stream, buffers=remaining)  # noqa: S301 - objects of one's own store
+        value = pickle.loads(stream, buffers=remaining)
     except (BodegaError, MemoryError, Warning):
         raise
     except (ImportError, AttributeError) as error:

@@ -49,10 +49,11 @@ def restore_series(table: pa.Table, order: dict[str, bool]) -> pl.Series:
 
 def reducer(cls: type) -> Callable[[Any], Any] | None:
     """How to pickle values of exactly this class, where polars' own way would copy."""
-    return {pl.DataFrame: _reduce_frame, pl.Series: _reduce_series}.get(cls)
+    reducers: dict[type, Callable[[Any], Any]] = {pl.DataFrame: _reduce_frame, pl.Series: _reduce_series}
+    return reducers.get(cls)
 
 
-def _reduce_frame(frame: pl.DataFrame) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+def _reduce_frame(frame: pl.DataFrame) -> Any:
     if not frame.width:
         return NotImplemented
     table = _arrow(frame)
@@ -61,7 +62,7 @@ def _reduce_frame(frame: pl.DataFrame) -> Any:  # noqa: ANN401 - a reduce tuple 
     return restore_frame, (table, _order(frame))
 
 
-def _reduce_series(series: pl.Series) -> Any:  # noqa: ANN401 - as above
+def _reduce_series(series: pl.Series) -> Any:
     frame = series.to_frame()
     table = _arrow(frame)
     return NotImplemented if table is None else (restore_series, (table, _order(frame)))
@@ -87,6 +88,4 @@ def _arrow(frame: pl.DataFrame) -> pa.Table | None:
 def _order(frame: pl.DataFrame) -> dict[str, bool]:
     """Which columns are known to be sorted, which Arrow does not say; and whether they descend."""
     flags = {series.name: series.flags for series in frame.get_columns()}
-    return {
-        name: known["SORTED_DESC"] for name, known in flags.items() if known["SORTED_ASC"] or known["SORTED_DESC"]
-    }
+    return {name: known["SORTED_DESC"] for name, known in flags.items() if known["SORTED_ASC"] or known["SORTED_DESC"]}

@@ -24,8 +24,8 @@ def describe(value: object) -> dict[str, Any] | None:
 def restore_tensor(
     array: np.ndarray[Any, Any],
     dtype: str | None,
-    requires_grad: bool,  # noqa: FBT001 - the pickler passes arguments by position
-    parameter: bool,  # noqa: FBT001 - as above
+    requires_grad: bool,
+    parameter: bool,
 ) -> torch.Tensor:
     """A tensor, or a parameter, over an array; `dtype` names one that numpy does not know."""
     if not isinstance(array, np.ndarray) or (dtype is not None and dtype not in _SAME_SIZE):
@@ -41,7 +41,7 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
     return _reduce_tensor if cls in (torch.Tensor, torch.nn.Parameter) else None
 
 
-def _reduce_tensor(tensor: torch.Tensor) -> Any:  # noqa: ANN401 - a reduce tuple or NotImplemented
+def _reduce_tensor(tensor: torch.Tensor) -> Any:
     if tensor.device.type not in ("cpu", "meta"):
         message = f"The tensor lies in the memory of {tensor.device}. Store tensor.cpu() instead."
         raise NotShareable(message, kind="torch.Tensor")

@@ -40,7 +40,7 @@ _INTERRUPTED = 130
 )
 @click.option("--json", "json_output", is_flag=True, help="Print the timings as JSON instead of as a table.")
 def demo(multiplier: int, output: Path, *, json_output: bool) -> None:
-    r"""Run a Kedro pipeline through CSV files and through bodega, and compare.
+    """Run a Kedro pipeline through CSV files and through bodega, and compare.
 
     The example prepares the house prices of Ames in six nodes, each in a process of its own. What they share stays
     in the store's run "demo" until the next demo.

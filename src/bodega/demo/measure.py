@@ -92,7 +92,7 @@ class Project:
         rows, columns = report.pop("shape")
         return Step(node=node, process=process, shape=(rows, columns), **report)
 
-    def _work(self, what: str, *task: str) -> Any:  # noqa: ANN401 - JSON
+    def _work(self, what: str, *task: str) -> Any:
         report = self.path / "report.json"
         report.unlink(missing_ok=True)
         command = [sys.executable, "-m", "bodega.demo.worker", str(self.path), str(report), *task]

@@ -96,4 +96,4 @@ def as_size(nbytes: int) -> str:
     size, units = float(nbytes), ["B", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size, units = size / 1000, units[1:]
-    return f"{size:.0f} {units[0]}" if size >= 100 else f"{size:.3g} {units[0]}"  # noqa: PLR2004 - three digits
+    return f"{size:.0f} {units[0]}" if size >= 100 else f"{size:.3g} {units[0]}"

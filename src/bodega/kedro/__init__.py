@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["BodegaDataset", "ParallelRunner", "SequentialRunner", "ThreadRunner"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class of this package
+def __getattr__(name: str) -> Any:
     if name == "BodegaDataset":
         from bodega.kedro.dataset import BodegaDataset
 

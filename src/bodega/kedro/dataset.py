@@ -106,7 +106,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             self._capacity = self._capacity or place.settings.capacity
             self._opened = None
 
-    def load(self) -> Any:  # noqa: ANN401 - whatever was saved
+    def load(self) -> Any:
         """The object: zero-copy, and private to the caller.
 
         Raises:
@@ -120,7 +120,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             hint = f" Node {maker!r} makes it: run that first, under the same run." if maker else ""
             raise DatasetError(f"{error}{hint}") from error
 
-    def save(self, data: Any) -> None:  # noqa: ANN401 - any value but a handle
+    def save(self, data: Any) -> None:
         """Publish a value under the name.
 
         Raises:

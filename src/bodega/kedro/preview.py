@@ -37,7 +37,7 @@ def is_table(kind: str) -> bool:
     return kind in _TABLES
 
 
-def table_preview(value: Any, nrows: int) -> TablePreview:  # noqa: ANN401 - a value of one of the kinds of `is_table`
+def table_preview(value: Any, nrows: int) -> TablePreview:
     """The first rows of a table, a series or an array."""
     library = type(value).__module__.partition(".")[0]
     index: Iterable[Any]
@@ -74,7 +74,7 @@ def json_preview(info: ObjectInfo, load: Callable[[], Any]) -> JSONPreview:
     return JSONPreview(json.dumps(shown, default=str, skipkeys=True, indent=2))
 
 
-def _plain(item: Any) -> str | int | float | bool | None:  # noqa: ANN401 - a cell or a label
+def _plain(item: Any) -> str | int | float | bool | None:
     """The item as a JSON value; not-a-number is null."""
     if hasattr(item, "item") and getattr(item, "ndim", 0) == 0:  # A scalar of numpy.
         item = item.item()

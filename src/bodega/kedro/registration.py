@@ -59,7 +59,7 @@ def register_stored(catalog: CatalogProtocol[Any, Any], place: Place) -> None:
     """For a notebook or Kedro-Viz: settle the catalog's datasets, and add what earlier runs left in the store."""
     if not isinstance(catalog, DataCatalog):  # A class of the project's own, which may not list what it holds.
         return
-    for name in catalog.filter(type_regex=rf"\.{BodegaDataset.__name__}$"):  # type: ignore[attr-defined] # a list
+    for name in catalog.filter(type_regex=rf"\.{BodegaDataset.__name__}$"):
         dataset = catalog.get(name)
         if isinstance(dataset, BodegaDataset):
             dataset.settle(place, name)
@@ -139,4 +139,4 @@ def _put_in(
         except DatasetError:  # Not shareable: Kedro pickles it, or says why it cannot.
             return
     # Not by catalog[name] = ...: that would forget the validators declared for the entry.
-    catalog._datasets[name] = dataset
+    catalog._datasets[name] = dataset  # noqa: SLF001

@@ -49,7 +49,7 @@ class ParallelRunner(kedro_runner.ParallelRunner):
     ``KEDRO_MP_CONTEXT`` chooses between fork, spawn and forkserver.
     """
 
-    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - Kedro's
+    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
         """Choose the number of processes.
 
         Args:
@@ -84,13 +84,13 @@ class ParallelRunner(kedro_runner.ParallelRunner):
         run_id: str | None = None,
     ) -> None:
         # Kedro's own withholds the hook manager, by which the pool knows whether the workers are to run hooks.
-        AbstractRunner._run(self, pipeline, catalog, hook_manager, run_id)
+        AbstractRunner._run(self, pipeline, catalog, hook_manager, run_id)  # noqa: SLF001
 
     def _get_executor(self, max_workers: int) -> Executor:
         return WorkerPool(max_workers)
 
     @classmethod
-    def _validate_catalog(cls, catalog: Any) -> None:  # noqa: ANN401 - a catalog of any class will do
+    def _validate_catalog(cls, catalog: Any) -> None:
         SharedMemoryDataCatalog.validate_catalog(catalog)
 
     def _set_manager_datasets(self, catalog: object) -> None:

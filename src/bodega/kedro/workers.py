@@ -57,7 +57,7 @@ class _Setup:
     runs_hooks: bool
 
 
-class WorkerTraceback(Exception):  # noqa: N818 - shown as the cause of an error, never raised
+class WorkerTraceback(Exception):
     """The traceback of an error, as the worker saw it."""
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class WorkerPool(Executor):
             self._start(task)
         return self._threads.submit(self._perform, task.node)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:  # noqa: FBT001, FBT002 - the standard library's
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Let the nodes at work finish, start no others, and end the processes."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
         for worker in self._workers:
@@ -160,7 +160,7 @@ class _Worker:
             outcome = None
         if outcome is None:
             raise self._death(node.name)
-        error, trace = pickle.loads(outcome)  # noqa: S301 - from a process of our own
+        error, trace = pickle.loads(outcome)
         if error is not None:
             raise error from WorkerTraceback(trace)
 
@@ -189,7 +189,7 @@ def _serve(pipe: Connection, setup: _Setup) -> None:
         run: Callable[[Node], None]
         try:
             run = _prepare(setup)
-        except Exception as error:  # noqa: BLE001 - told to the parent, as the error of the node it asks for
+        except Exception as error:
             run = _raiser(error)
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # The parent is gone.
             while (request := pipe.recv_bytes()) != _STOP:
@@ -206,7 +206,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _prepare(setup: _Setup) -> Callable[[Node], None]:
     hook_manager: PluginManager = cast("PluginManager", _NullPluginManager())
-    if setup.package_name is not None and project.PACKAGE_NAME != setup.package_name:
+    if setup.package_name is not None and setup.package_name != project.PACKAGE_NAME:
         # A fresh interpreter (spawn, forkserver) knows nothing of the project yet.
         project.configure_project(setup.package_name)
         project.configure_logging(setup.logging_config)
@@ -214,7 +214,7 @@ def _prepare(setup: _Setup) -> Callable[[Node], None]:
         hook_manager = _create_hook_manager()
         _register_hooks(hook_manager, project.settings.HOOKS)
         _register_hooks_entry_points(hook_manager, project.settings.DISABLE_HOOKS_FOR_PLUGINS)
-    catalog: CatalogProtocol[Any, Any] = pickle.loads(setup.catalog)  # noqa: S301 - from the parent
+    catalog: CatalogProtocol[Any, Any] = pickle.loads(setup.catalog)
 
     def run(node: Node) -> None:
         Task(node, catalog, setup.is_async, hook_manager, setup.run_id).execute()
@@ -236,15 +236,15 @@ def _raiser(error: Exception) -> Callable[[Node], None]:
 def _outcome(run: Callable[[Node], None], request: bytes) -> bytes:
     """Run a node, and pickle its error (or None) and traceback."""
     try:
-        run(pickle.loads(request))  # noqa: S301 - from the parent
+        run(pickle.loads(request))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent raises it again
+    except BaseException as error:
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         try:
             outcome = pickle.dumps((error, trace))
-            pickle.loads(outcome)  # noqa: S301 - an error may pickle and still not unpickle
-        except Exception:  # noqa: BLE001 - whatever its own code raises
+            pickle.loads(outcome)
+        except Exception:
             message = "".join(traceback.format_exception_only(type(error), error)).strip()
             outcome = pickle.dumps((TaskFailed(message), trace))
         return outcome

@@ -40,7 +40,7 @@ class Draft:
         self._counted = 0
         self._published = False
 
-    def __enter__(self) -> Draft:
+    def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
         return self
 
     def __exit__(
@@ -172,7 +172,7 @@ def name_lock(root: Root, path: str) -> AbstractContextManager[int]:
 
 def temporary_names(root: Root) -> AbstractContextManager[int]:
     """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
-    return locks.exclusive(f"{root.locks}/tmp", "The folder of temporary files")
+    return locks.exclusive(f"{root.locks}/temporaries", "The folder of temporary files")
 
 
 def open_shared(path: str) -> tuple[int, os.stat_result]:

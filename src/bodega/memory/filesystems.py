@@ -80,7 +80,7 @@ def _unescape(text: str) -> str:
 
 
 def _from_mount_command(place: Path) -> FileSystem:
-    """macOS has no ``/proc``: its ``mount`` prints ``device on /mount/point (type, option, ...)``."""
+    """MacOS has no ``/proc``: its ``mount`` prints ``device on /mount/point (type, option, ...)``."""
     table = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
     best = FileSystem("unknown", "/")
     for line in table.splitlines():

@@ -10,8 +10,8 @@ import stat
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from bodega import layout
 from bodega.codecs import Sink
@@ -28,8 +28,7 @@ _STREAM_IN_MEMORY = 8 << 20
 _FIRST_READ = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An object, ready to be decoded: its description and its bytes."""
 
     path: str
@@ -263,7 +262,7 @@ class DirectoryTier:
         os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
 
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
-        import difflib  # noqa: PLC0415 - only for this message
+        import difflib
 
         names = self.names(run)
         matches = difflib.get_close_matches(name, names[:10_000], n=3)

@@ -1,0 +1,1 @@
+"""Measurements; each compares within one run."""
