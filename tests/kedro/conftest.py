@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,6 @@ PIPELINE = """
     node(add, ["doubled", "halved"], "total", name="add"),
 """
 """The diamond: ``make`` -> ``double`` and ``halve`` -> ``add``."""
-
-
-def diamond_total(size: int) -> dict[str, float]:
-    """What the diamond makes of a size."""
-    return {"sum": 2.5 * sum(range(size))}
 
 
 @dataclass
@@ -115,12 +109,11 @@ class KedroProject:
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root of the test's own, and nothing from outside."""
-    for name in ("BODEGA_RUN", "KEDRO_ENV", "KEDRO_MP_CONTEXT", "KEDRO_LOGGING_CONFIG"):
+    for name in ("KEDRO_ENV", "KEDRO_MP_CONTEXT", "KEDRO_LOGGING_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BODEGA_ROOT", str(tmp_path / "store"))
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert os.environ["BODEGA_ROOT"] == str(root)
 
 
 @pytest.fixture
@@ -172,22 +165,3 @@ def opted_in(project: KedroProject) -> KedroProject:
     """A project with an empty ``bodega.yml``."""
     project.write("conf/base/bodega.yml", "")
     return project
-
-
-def eventually(claim: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether a claim comes true before a deadline."""
-    deadline = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process exists and is not a zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"

@@ -15,9 +15,13 @@ import bodega
 from bodega.errors import SettingsError
 from bodega.kedro import BodegaDataset
 from bodega.kedro.place import Project
-from conftest import diamond_total
 
 ONE_BY_ONE = ("make", "double", "halve", "add")
+
+
+def diamond_total(size):
+    """What the diamond of conftest makes of a size."""
+    return {"sum": 2.5 * sum(range(size))}
 
 
 def load(outputs, name="total"):
@@ -62,11 +66,11 @@ def test_a_root_and_a_capacity_are_the_projects(opted_in, monkeypatch, tmp_path)
     assert store.get("total") == diamond_total(10)
 
 
-def test_the_environment_variable_wins_over_the_projects_root(opted_in, tmp_path) -> None:
+def test_the_environment_variable_wins_over_the_projects_root(opted_in, root) -> None:
     opted_in.write("conf/base/bodega.yml", "root: stock\n")
     opted_in.session().run()
     assert not (opted_in.path / "stock").exists()
-    assert len(bodega.open(tmp_path / "store").runs()) == 1
+    assert len(bodega.open(root).runs()) == 1
 
 
 # Processes
