@@ -322,5 +322,5 @@ def damaged(path: str, reason: str) -> LayoutError:
 
 
 def _crc(head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview) -> bytes:
-    blank = b"%b\0\0\0\0%b" % (head[: _CRC_FIELD.start], head[_CRC_FIELD.stop :])
+    blank = b"".join((head[: _CRC_FIELD.start], bytes(4), head[_CRC_FIELD.stop :]))
     return zlib.crc32(block, zlib.crc32(blank)).to_bytes(4, "little")

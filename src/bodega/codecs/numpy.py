@@ -94,8 +94,8 @@ def restore_array(
             array: np.ndarray[Any, Any] = np.ndarray(shape, kind, source)
             return array
         inverse = [order.index(axis) for axis in range(len(shape))]
-        array = np.ndarray(tuple(shape[axis] for axis in order), kind, source)
-        return array.transpose(inverse)
+        array = np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
+        return array
     except (TypeError, ValueError, IndexError, OverflowError, SyntaxError) as error:
         message = f"An array of shape {shape!r}, dtype {dtype!r} and order {order!r} cannot be rebuilt: {error}."
         raise LayoutError(message) from error

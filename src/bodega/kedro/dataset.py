@@ -100,7 +100,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         self._task = task or self._task
         if self._place is None:
             self._place = place
-            self._name = self._name or name.partition("@")[0]  # Transcoded names stand for one object.
+            self._name = self._name or stored_name(name)
             self._root = self._root or place.root
             self._run = self._run or place.run
             self._capacity = self._capacity or place.settings.capacity
@@ -116,8 +116,8 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         try:
             return self._store.get(name)
         except ObjectNotFound as error:
-            maker = _maker(name)
-            hint = f" Node {maker!r} makes it: run that first, under the same run." if maker else ""
+            node = maker(name)
+            hint = f" Node {node!r} makes it: run that first, under the same run." if node else ""
             raise DatasetError(f"{error}{hint}") from error
 
     def save(self, data: Any) -> None:
@@ -184,7 +184,12 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         return self._name
 
 
-def _maker(name: str) -> str | None:
-    """The node of the project at work that makes a dataset."""
+def stored_name(name: str) -> str:
+    """The object's name of a dataset's; transcoded datasets (``cars@pandas``, ``cars@polars``) are one object."""
+    return name.partition("@")[0]
+
+
+def maker(name: str) -> str | None:
+    """The node of the project at work that makes an object, if any does."""
     nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
-    return next((node.name for node in nodes if name in {output.partition("@")[0] for output in node.outputs}), None)
+    return next((node.name for node in nodes if name in map(stored_name, node.outputs)), None)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kedro.framework.project import pipelines
 from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataset
 
 from bodega.errors import SettingsError
-from bodega.kedro.dataset import BodegaDataset
+from bodega.kedro.dataset import BodegaDataset, maker, stored_name
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -36,23 +35,24 @@ def register(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Plac
     Raises:
         SettingsError: a dataset has to cross processes, but the project's rules forbid what is needed for it.
     """
-    tasks = {output: node.name for node in pipeline.nodes for output in node.outputs}
+    tasks = {stored_name(output): node.name for node in pipeline.nodes for output in node.outputs}
     for name in sorted(pipeline.datasets()):
         if name == "parameters" or name.startswith("params:"):
             continue
         dataset = catalog.get(name) if name in catalog else None
-        made_here = name in tasks
+        task = tasks.get(stored_name(name))
+        made_here = task is not None
         if dataset is None:
             joins = _joins(name, place, made_here=made_here, apart=apart)
         elif isinstance(dataset, BodegaDataset):
-            dataset.settle(place, name, tasks.get(name))
+            dataset.settle(place, name, task)
             joins = False
         elif isinstance(dataset, (MemoryDataset, SharedMemoryDataset)):
             joins = _moves(name, dataset, place, made_here=made_here, apart=apart)
         else:
             joins = place.settings.overrides(name) and (made_here or _is_available(name, place))
         if joins:
-            _put_in(catalog, name, dataset, place, tasks.get(name))
+            _put_in(catalog, name, dataset, place, task)
 
 
 def register_stored(catalog: CatalogProtocol[Any, Any], place: Place) -> None:
@@ -116,9 +116,7 @@ def _forbidden(name: str, place: Place) -> SettingsError:
 
 def _is_available(name: str, place: Place) -> bool:
     """Whether the store has a free input, or will have once another node of the project has run."""
-    makes = (name in node.outputs for pipeline in pipelines.values() for node in pipeline.nodes)
-    stored_name = name.partition("@")[0]
-    return any(makes) or place.open().exists(stored_name)
+    return maker(stored_name(name)) is not None or place.open().exists(stored_name(name))
 
 
 def _put_in(
