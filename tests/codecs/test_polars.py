@@ -51,9 +51,12 @@ def test_every_dtype(store, name):
 
 
 def test_frames_of_all_dtypes(store):
-    whole = pl.DataFrame({name: series.extend_constant(None, 5 - len(series)) for name, series in (
-        (name, series.clone()) for name, series in SERIES.items()
-    )})
+    whole = pl.DataFrame(
+        {
+            name: series.extend_constant(None, 5 - len(series))
+            for name, series in ((name, series.clone()) for name, series in SERIES.items())
+        }
+    )
     for frame in (whole, whole.drop("int128", "list-of-int128")):
         got = store(frame).get()
         assert_frame_equal(got, frame)
