@@ -436,7 +436,12 @@ def test_a_shortened_buffer_is_a_layout_error(store):
 
 
 def test_kinds_and_schemas_of_containers(store):
-    for value, kind in (([1, 2], "list"), ({"a": 1, "b": 2}, "dict"), ("ab", "str"), (Counter("ab"), "collections.Counter")):
+    for value, kind in (
+        ([1, 2], "list"),
+        ({"a": 1, "b": 2}, "dict"),
+        ("ab", "str"),
+        (Counter("ab"), "collections.Counter"),
+    ):
         encoded = store(value).encoded
         assert encoded.kind == kind
         assert encoded.schema == {"length": 2}
