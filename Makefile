@@ -16,11 +16,11 @@ test: $(VENV)/.installed
 
 # The portable paths: every capability of the kernel switched off.
 test-portable: $(VENV)/.installed
-	BODEGA_WITHOUT=all $(BIN)/pytest -n 2 --dist worksteal tests/memory tests/tiers tests/test_store.py
+	BODEGA_WITHOUT=all $(BIN)/pytest -n 2 --dist worksteal tests/memory tests/test_store.py
 
 # What differs between Python versions: the lease, the mapping, pickling.
 test-short: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/tiers tests/codecs tests/test_store.py tests/test_layout.py
+	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/codecs tests/test_store.py tests/test_layout.py
 
 test-all:
 	set -e; for version in $(VERSIONS); do \
