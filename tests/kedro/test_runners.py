@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 
-import bodega
-import kedro
 import numpy as np
 import pytest
-from bodega.errors import SettingsError
-from bodega.kedro import BodegaDataset, ParallelRunner, SequentialRunner, ThreadRunner
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
+
+import bodega
+import kedro
+from bodega.errors import SettingsError
+from bodega.kedro import BodegaDataset, ParallelRunner, SequentialRunner, ThreadRunner
 
 RUNNERS = (SequentialRunner, ThreadRunner, ParallelRunner)
 START_METHODS = ("fork", "spawn", "forkserver")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from bodega.errors import TaskFailed
 from bodega.kedro import ParallelRunner
 
