@@ -140,15 +140,13 @@ def test_a_node_may_exit(project) -> None:
 # Deaths
 
 
-@pytest.mark.parametrize("method", START_METHODS)
+KILLED = ("os.kill(os.getpid(), signal.SIGKILL)", "node 'die' was killed by SIGKILL .*memory.*max_workers")
+
+
 @pytest.mark.parametrize(
-    ("death", "message"),
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "node 'die' was killed by SIGKILL .*memory.*max_workers"),
-        ("os._exit(3)", "node 'die' ended with exit code 3 before"),
-    ],
+    ("method", "death", "message"),
+    [*((method, *KILLED) for method in START_METHODS), ("fork", "os._exit(3)", "'die' ended with exit code 3 before")],
 )
-@pytest.mark.xfail(strict=False, reason="known: the pool may name another node that was waiting when the worker died")
 def test_the_death_of_a_worker_names_its_node(project, monkeypatch, method: str, death: str, message: str) -> None:
     monkeypatch.setenv("KEDRO_MP_CONTEXT", method)
     project.code(
@@ -160,7 +158,6 @@ def test_the_death_of_a_worker_names_its_node(project, monkeypatch, method: str,
         project.session().run(runner=ParallelRunner(max_workers=2))
 
 
-@pytest.mark.xfail(strict=False, reason="known: not raised every time on a loaded machine")
 def test_a_worker_that_cannot_start_says_why(project, monkeypatch) -> None:
     monkeypatch.setenv("KEDRO_MP_CONTEXT", "spawn")
     project.write(
@@ -182,9 +179,8 @@ SLEEPERS = """
 folder = Path(os.environ["NOTES"])
 
 def sleep(size):
-    name = threading.current_thread().name + str(os.getpid())
-    (folder / f"pid-{os.getpid()}").touch()
     try:
+        (folder / f"pid-{os.getpid()}").touch()
         time.sleep(600)
     finally:
         (folder / f"cleaned-{os.getpid()}").touch()
@@ -214,10 +210,8 @@ def sleeping(project, tmp_path):
         run.communicate()
 
 
-@pytest.mark.parametrize("method", START_METHODS)
-@pytest.mark.parametrize("to_the_group", [True, False])
-@pytest.mark.xfail(
-    strict=False, reason="known: a worker under spawn and forkserver may be ended before its own clean-up ran"
+@pytest.mark.parametrize(
+    ("method", "to_the_group"), [*((method, True) for method in START_METHODS), ("fork", False), ("spawn", False)]
 )
 def test_ctrl_c_leaves_no_process_behind(sleeping, tmp_path, method: str, to_the_group: bool) -> None:
     run, workers = sleeping(KEDRO_MP_CONTEXT=method)
@@ -268,7 +262,6 @@ def test_a_worker_that_does_not_listen_is_killed(project, tmp_path) -> None:
             run.communicate()
 
 
-@pytest.mark.xfail(strict=False, reason="known: takes longer than the test waits on a loaded machine")
 def test_workers_end_with_a_parent_that_was_killed(project, tmp_path) -> None:
     project.code(
         f"""

@@ -125,13 +125,18 @@ class WorkerPool(Executor):
     def _end_all(self) -> None:
         """Interrupt the processes that are still there, and kill those that do not go."""
         alive = [worker.process for worker in self._workers if worker.process.is_alive()]
-        for process in alive:
-            process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
-        for process in alive:
-            process.join(max(0.0, deadline - time.monotonic()))
-            process.kill()
-            process.join()
+        try:
+            while alive and time.monotonic() < deadline:
+                # Again and again: a signal that comes just before a blocking call does not end that call.
+                for process in alive:
+                    process.terminate()
+                wait([process.sentinel for process in alive], timeout=0.1)
+                alive = [process for process in alive if process.is_alive()]
+        finally:  # Whatever happens, such as a second Ctrl-C.
+            for process in alive:
+                process.kill()
+                process.join()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -139,6 +144,7 @@ class _Worker:
     """A process, and the parent's end of the pipe to it."""
 
     def __init__(self, context: BaseContext, setup: _Setup) -> None:
+        self._death: TaskFailed | None = None
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, setup), name="bodega-worker")  # type: ignore[attr-defined] # every concrete context has it
         self.process.start()
@@ -149,8 +155,10 @@ class _Worker:
 
         Raises:
             BaseException: what the node raised, with the worker's traceback as its cause.
-            TaskFailed: the process died.
+            TaskFailed: the process died, at this node or at an earlier one, which the message then names.
         """
+        if self._death is not None:
+            raise self._death
         try:
             self._pipe.send_bytes(ForkingPickler.dumps(node))
             # The process too: children that a node forked may keep the other end of the pipe open.
@@ -159,7 +167,8 @@ class _Worker:
         except (BrokenPipeError, ConnectionResetError, EOFError):
             outcome = None
         if outcome is None:
-            raise self._death(node.name)
+            self._death = self._post_mortem(node.name)
+            raise self._death
         error, trace = pickle.loads(outcome)
         if error is not None:
             raise error from WorkerTraceback(trace)
@@ -169,7 +178,7 @@ class _Worker:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._pipe.send_bytes(_STOP)
 
-    def _death(self, task: str) -> TaskFailed:
+    def _post_mortem(self, task: str) -> TaskFailed:
         self.process.join()
         code = self.process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -191,8 +200,10 @@ def _serve(pipe: Connection, setup: _Setup) -> None:
             run = _prepare(setup)
         except Exception as error:
             run = _raiser(error)
-        with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # The parent is gone.
-            while (request := pipe.recv_bytes()) != _STOP:
+        parent = cast("Any", multiprocessing.parent_process()).sentinel
+        with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            # A forked worker holds the parent's end of its own pipe too, so only the sentinel tells of a parent's death.
+            while parent not in wait([pipe, parent]) and (request := pipe.recv_bytes()) != _STOP:
                 pipe.send_bytes(_outcome(run, request))
 
 
@@ -209,6 +220,7 @@ def _prepare(setup: _Setup) -> Callable[[Node], None]:
     if setup.package_name is not None and setup.package_name != project.PACKAGE_NAME:
         # A fresh interpreter (spawn, forkserver) knows nothing of the project yet.
         project.configure_project(setup.package_name)
+        project.validate_settings()  # An error in them would go unnoticed otherwise, and with it the project's hooks.
         project.configure_logging(setup.logging_config)
     if setup.runs_hooks:
         hook_manager = _create_hook_manager()
@@ -218,9 +230,9 @@ def _prepare(setup: _Setup) -> Callable[[Node], None]:
 
     def run(node: Node) -> None:
         Task(node, catalog, setup.is_async, hook_manager, setup.run_id).execute()
-        # The parent counts who still needs a dataset; here only what datasets cached for this node has to go.
+        # As if the catalog came afresh with each node: what datasets cached for one is not there for the next.
         for name in {*node.inputs, *node.outputs}:
-            if not isinstance(catalog.get(name), MemoryDataset):
+            if not isinstance(catalog.get(name), MemoryDataset):  # Those hold what the run began with: parameters.
                 catalog.release(name)
 
     return run
