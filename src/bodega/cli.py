@@ -93,7 +93,7 @@ def _root_option(command: _Command) -> _Command:
         "--root",
         envvar=ROOT_VARIABLE,
         show_envvar=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         help="Folder that holds the store; by default this user's in shared memory.",
     )(command)
 
@@ -142,7 +142,9 @@ def ls(
     only_runs: bool,
     as_json: bool,
 ) -> None:
-    """List objects whose name matches PATTERN (of a shell: *, ?, [...]).
+    """List objects, or runs.
+
+    PATTERN is one of a shell (*, ?, [...]) that names match.
 
     A damaged object is listed as such, and the exit code is then 1.
 
@@ -205,7 +207,9 @@ def _show_runs(
 @_run_option
 @_json_option
 def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> None:
-    """Show everything that is known of the object NAME, without reading its data.
+    """Show all facts of an object.
+
+    Reads the header of NAME only, not its data.
 
     \b
     Examples:
@@ -240,9 +244,10 @@ def rm(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove objects by name or pattern, or with --run alone a whole run.
+    """Remove objects, or a whole run.
 
-    If one of the names is not there, nothing is removed. Processes that hold an object keep it.
+    By name or pattern; with --run alone all objects of that run. If one of the names is not there, nothing is
+    removed. Processes that hold an object keep it.
 
     \b
     Examples:
@@ -318,7 +323,7 @@ def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
 @_root_option
 @_json_option
 def usage(root: Path | None, *, as_json: bool) -> None:
-    """Show what the store takes and what is left.
+    """Show what is taken and what is left.
 
     \b
     Examples:
@@ -341,7 +346,7 @@ def usage(root: Path | None, *, as_json: bool) -> None:
 @click.option("--empty-pool", is_flag=True, help="Also free the segments that are kept warm for the next puts.")
 @_json_option
 def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
-    """Free what crashed processes left behind; safe at any time.
+    """Free what crashes left; safe at any time.
 
     \b
     Examples:
@@ -361,7 +366,9 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
 @_json_option
 @click.pass_context
 def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
-    """Check this machine and the store's root, and say how to mend what is found.
+    """Check the machine and the root.
+
+    Says how to mend what is found.
 
     The exit code is 1 if something keeps a store from working.
 

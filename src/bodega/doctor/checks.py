@@ -109,12 +109,14 @@ def _fault_of_root(root: Path, user: int) -> tuple[str, str] | None:
     status = root.stat()
     if status.st_uid != user:
         return f"{root} belongs to user {status.st_uid}, and you are user {user}.", NEW_ROOT
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return f"Other users can enter {root} (mode {mode:04o}).", f"chmod 0700 {shlex.quote(str(root))}"
     foreign = [] if (root / MARKER).exists() else [entry.name for entry in root.iterdir()]
+    # Before the mode: a remedy must never lock others out of a folder that is no store's, such as /tmp.
     if foreign := sorted(name for name in foreign if not name.startswith(MARKER)):
         return f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        remedy = f"chmod 0700 {shlex.quote(str(root))}" if (root / MARKER).exists() else NEW_ROOT
+        return f"Other users can enter {root} (mode {mode:04o}).", remedy
     return None
 
 

@@ -1,0 +1,394 @@
+"""The command line, called in this process and as a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import bodega
+from bodega.cli import main
+
+CLI = [sys.executable, "-m", "bodega"]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "root"
+    monkeypatch.setenv("BODEGA_ROOT", str(path))
+    monkeypatch.delenv("BODEGA_RUN", raising=False)
+    return path
+
+
+@pytest.fixture
+def store(root: Path) -> bodega.Store:
+    store = bodega.open(root)
+    store.put("features/a", b"a" * 3000)
+    store.put("features/b", b"b")
+    store.put("model", {"depth": 3})
+    store.with_run("nightly").put("other", b"other")
+    return store
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def fails(result: Result, code: int, *parts: str) -> None:
+    """One line on standard error that holds these parts, nothing on standard output."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("bodega: error: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def damage(store: bodega.Store, name: str) -> None:
+    (Path(store.root) / "runs" / store.run / name).write_bytes(b"not an object")
+
+
+def test_ls_shows_the_objects_of_the_run(store: bodega.Store) -> None:
+    result = run("ls")
+    header, *rows = result.stdout.splitlines()
+    assert header.split() == ["name", "kind", "shape", "size", "age", "producer"]
+    assert [row.split()[0] for row in rows] == ["features/a", "features/b", "model"]
+    assert rows[0].split()[1:5] == ["bytes", "3,000", "2.93", "KiB"]
+    assert f"process {os.getpid()}" in rows[0]
+    assert result.exit_code == 0
+
+
+def test_ls_takes_a_pattern_a_run_and_all_runs(store: bodega.Store) -> None:
+    assert [each["name"] for each in json.loads(run("ls", "feat*", "--json").stdout)["objects"]] == [
+        "features/a",
+        "features/b",
+    ]
+    assert [each["name"] for each in json.loads(run("ls", "--run", "nightly", "--json").stdout)["objects"]] == ["other"]
+    everything = json.loads(run("ls", "--all-runs", "--json").stdout)
+    assert [(each["run"], each["name"]) for each in everything["objects"]] == [
+        ("default", "features/a"),
+        ("default", "features/b"),
+        ("default", "model"),
+        ("nightly", "other"),
+    ]
+    assert everything["runs"] == ["default", "nightly"]
+
+
+def test_ls_takes_the_run_from_the_environment(store: bodega.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BODEGA_RUN", "nightly")
+    assert [each["name"] for each in json.loads(run("ls", "--json").stdout)["objects"]] == ["other"]
+    # The environment says which run is meant, the option says all: no contradiction.
+    assert len(json.loads(run("ls", "--all-runs", "--json").stdout)["objects"]) == 4
+
+
+def test_json_facts_are_exact(store: bodega.Store) -> None:
+    document = json.loads(run("ls", "features/a", "--json").stdout)
+    info = store.info("features/a")
+    (facts,) = document["objects"]
+    assert document["root"] == str(store.root)
+    assert set(facts) == {"name", "run", "id", "nbytes", "kind", "created", "producer", "schema", "shape"}
+    assert facts["nbytes"] == 3000
+    assert facts["id"] == info.id
+    assert facts["created"].endswith("Z")
+    assert facts["created"] == info.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert facts["producer"] == {"process": os.getpid(), "host": info.producer.host, "task": None}
+
+
+def test_ls_runs_counts_objects_and_bytes(store: bodega.Store) -> None:
+    assert json.loads(run("ls", "--runs", "--json").stdout)["runs"][1] == {
+        "run": "nightly",
+        "objects": 1,
+        "damaged": 0,
+        "nbytes": 5,
+    }
+    assert run("ls", "--runs").stdout.splitlines()[2].split() == ["nightly", "1", "5", "B", "0"]
+
+
+def test_ls_shows_a_damaged_object_and_the_others(store: bodega.Store) -> None:
+    damage(store, "model")
+    result = run("ls")
+    assert result.exit_code == 1
+    assert [row.split()[:2] for row in result.stdout.splitlines()[1:]] == [
+        ["features/a", "bytes"],
+        ["features/b", "bytes"],
+        ["model", "damaged"],
+    ]
+    (damaged,) = json.loads(run("ls", "--json").stdout)["damaged"]
+    assert (damaged["name"], damaged["run"]) == ("model", "default")
+    assert "not a readable object" in damaged["reason"]
+
+
+def test_ls_of_nothing_says_so_on_standard_error(store: bodega.Store) -> None:
+    result = run("ls", "x*")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"There is no object that matches 'x*' in run 'default' of {store.root}.\n"
+
+
+def test_names_cannot_steer_the_terminal(store: bodega.Store) -> None:
+    store.put("red \x1b[31m", b"")
+    assert "red \\x1b[31m" in run("ls").stdout
+    assert "\x1b" not in run("rm", "red \x1b[31m").stdout
+
+
+def test_names_are_not_markup(store: bodega.Store) -> None:
+    store.put("[bold]x[/bold] :smile:", b"")
+    assert "[bold]x[/bold] :smile:" in run("ls").stdout
+
+
+def test_options_that_contradict_are_refused(store: bodega.Store) -> None:
+    fails(run("ls", "--all-runs", "--run", "x"), 2, "--run and --all-runs contradict", "See 'main ls --help'")
+    fails(run("ls", "--runs", "x*"), 2, "takes no pattern")
+
+
+def test_info_shows_everything(store: bodega.Store) -> None:
+    numpy = pytest.importorskip("numpy")
+    store.put("matrix", numpy.zeros((3, 4)))
+    facts = dict(line.split(None, 1) for line in run("info", "matrix").stdout.splitlines())
+    info = store.info("matrix")
+    assert facts["id"].strip() == info.id
+    assert facts["kind"].strip() == "numpy.ndarray"
+    assert facts["shape"].strip() == "3 x 4"
+    assert facts["dtype"].strip() == "float64"
+    assert facts["size"].strip() == "96 B (96 bytes)"
+    assert f"{info.created.astimezone():%Y-%m-%d %H:%M:%S}" in facts["created"]
+    document = json.loads(run("info", "matrix", "--json").stdout)
+    assert (document["id"], document["shape"], document["root"]) == (info.id, [3, 4], str(store.root))
+
+
+def test_info_lists_columns_with_dtypes(store: bodega.Store) -> None:
+    pandas = pytest.importorskip("pandas")
+    store.put("frame", pandas.DataFrame({"price": [1.0], "rooms": [2]}))
+    lines = [line.split() for line in run("info", "frame").stdout.splitlines()]
+    assert ["price", "float64"] in lines
+    assert ["rooms", "int64"] in lines
+
+
+def test_info_of_a_missing_name_shows_near_ones(store: bodega.Store) -> None:
+    fails(run("info", "modle"), 1, "'modle'", "Did you mean 'model'?")
+
+
+def test_info_of_a_damaged_object_names_file_and_remedy(store: bodega.Store) -> None:
+    damage(store, "model")
+    fails(run("info", "model"), 1, f"{store.root}/runs/default/model", "bodega rm")
+
+
+def test_rm_removes_names_and_says_how_much(store: bodega.Store) -> None:
+    result = run("rm", "features/a", "model", "features/a")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "Removed features/a (2.93 KiB)"
+    assert result.stderr.startswith("Removed 2 objects, ")
+    assert store.names() == ["features/b"]
+
+
+def test_rm_removes_nothing_if_one_name_is_missing(store: bodega.Store) -> None:
+    fails(run("rm", "model", "features/c"), 1, "'features/c'", "Did you mean 'features/")
+    fails(run("rm", "--yes", "model", "x*"), 1, "'x*'")
+    assert len(store) == 3
+
+
+def test_rm_dry_run_changes_nothing(store: bodega.Store) -> None:
+    document = json.loads(run("rm", "features/*", "--dry-run", "--json").stdout)
+    assert document["dry_run"] is True
+    assert document["removed"] == [{"name": "features/a", "nbytes": 3000}, {"name": "features/b", "nbytes": 1}]
+    assert document["nbytes"] == 3001
+    assert len(store) == 3
+
+
+def test_rm_does_not_guess_without_a_terminal(store: bodega.Store) -> None:
+    fails(run("rm", "features/*"), 2, "pass --yes")
+    fails(run("rm", "--run", "nightly"), 2, "pass --yes")
+    assert (len(store), store.runs()) == (3, ["default", "nightly"])
+
+
+def test_rm_yes_removes_what_matches(store: bodega.Store) -> None:
+    assert run("rm", "features/*", "--yes").exit_code == 0
+    assert store.names() == ["model"]
+
+
+def test_rm_removes_a_whole_run(store: bodega.Store) -> None:
+    assert run("rm", "--run", "nightly", "--yes").exit_code == 0
+    assert store.runs() == ["default"]
+    fails(run("rm", "--run", "nightly", "--yes"), 1, "no run 'nightly'", "default")
+
+
+def test_rm_never_takes_a_whole_run_from_the_environment(store: bodega.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BODEGA_RUN", "nightly")
+    fails(run("rm", "--yes"), 2, "--run RUN")
+    assert "nightly" in store.runs()
+
+
+def test_rm_takes_a_name_that_looks_like_a_pattern_for_the_name(store: bodega.Store) -> None:
+    store.put("*", b"")
+    assert run("rm", "*").exit_code == 0
+    assert len(store) == 3
+
+
+def test_rm_removes_a_damaged_object(store: bodega.Store) -> None:
+    damage(store, "model")
+    assert run("rm", "model").stdout == "Removed model (damaged)\n"
+    assert "model" not in store
+
+
+def test_usage_shows_sizes_and_exact_bytes(store: bodega.Store) -> None:
+    document = json.loads(run("usage", "--json").stdout)
+    assert set(document) == {
+        "root", "filesystem", "capacity", "used", "pool", "free", "objects", "runs", "leftovers"
+    }  # fmt: skip
+    assert (document["objects"], document["runs"]) == (4, 2)
+    lines = dict(line.split(None, 1) for line in run("usage").stdout.splitlines())
+    assert lines["used"].strip() == f"{document['used'] // 1024} KiB"
+    assert lines["capacity"].strip() == "the file system's"
+
+
+def test_sweep_frees_what_a_crash_left(store: bodega.Store) -> None:
+    (Path(store.root) / "tmp" / "left").write_bytes(bytes(5000))
+    document = json.loads(run("sweep", "--json").stdout)
+    assert document == {"root": str(store.root), "files": 1, "nbytes": 8192}
+    assert run("sweep").stdout == "Swept 0 left-overs, 0 B.\n"
+
+
+def test_doctor_of_a_good_root_exits_with_0(store: bodega.Store) -> None:
+    result = run("doctor", "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["root"] == str(store.root)
+    assert all(set(finding) == {"check", "level", "finding", "remedy"} for finding in document["findings"])
+
+
+def test_doctor_of_a_bad_root_exits_with_1_and_prints_the_remedy_whole(store: bodega.Store) -> None:
+    Path(store.root).chmod(0o755)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert f"\n# root\nchmod 0700 {store.root}\n" in result.stdout
+
+
+def test_a_misspelt_root_is_not_made(root: Path) -> None:
+    fails(run("ls"), 1, f"no store at {root}", "--root")
+    assert not root.exists()
+
+
+def test_a_root_that_will_not_do_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    tmp_path.chmod(0o700)
+    fails(run("ls", "--root", str(tmp_path)), 1, str(tmp_path), "mine.txt")
+
+
+def test_unknown_commands_and_options_are_usage_errors(root: Path) -> None:
+    fails(run("lss"), 2, "lss", "See 'main --help'")
+    fails(run("ls", "--al"), 2, "--al", "See 'main ls --help'")
+    fails(run("info"), 2, "NAME")
+
+
+@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "demo"])
+def test_every_command_shows_examples(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert f"\n    bodega {command}" in result.stdout
+
+
+def test_no_arguments_show_the_help() -> None:
+    result = run()
+    assert result.exit_code == 0
+    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "demo"):
+        assert f"\n  {command} " in result.stdout
+
+
+def test_the_program_is_called_bodega_as_a_module_too(store: bodega.Store) -> None:
+    done = subprocess.run([*CLI, "info", "no"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("bodega: error: There is no object 'no' in run 'default'")
+    done = subprocess.run([*CLI, "ls", "--nope"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "See 'bodega ls --help'." in done.stderr
+
+
+def test_a_pipe_gets_whole_lines_without_colours(store: bodega.Store) -> None:
+    long = "n" * 250
+    store.put(long, b"")
+    done = subprocess.run(
+        [*CLI, "ls"], capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "40", "TERM": "xterm"}
+    )
+    assert "\x1b" not in done.stdout
+    assert sum(line.startswith(long + " ") for line in done.stdout.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_is_no_traceback(store: bodega.Store) -> None:
+    for number in range(2000):
+        store.put(f"object-{number:04}", b"")
+    program = subprocess.Popen([*CLI, "ls", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stderr is not None
+    program.stdout.read(1)
+    program.stdout.close()
+    assert b"Traceback" not in program.stderr.read()
+    program.stderr.close()
+    program.wait()
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 1), ("n\n", 1, 3), (None, 130, 3)])
+def test_rm_asks_on_a_terminal(store: bodega.Store, answer: str | None, code: int, left: int) -> None:
+    here, there = pty.openpty()
+    try:
+        program = subprocess.Popen([*CLI, "rm", "features/*"], stdin=there, stderr=subprocess.PIPE, text=True)
+        assert program.stderr is not None
+        shown = ""
+        while not shown.endswith("[y/N]: "):
+            character = program.stderr.read(1)
+            assert character, shown
+            shown += character
+        assert "features/a\n" in shown
+        assert "Remove 2 objects of run 'default'?" in shown
+        if answer is None:
+            program.send_signal(signal.SIGINT)
+        else:
+            os.write(here, answer.encode())
+        rest = program.stderr.read()
+        program.stderr.close()
+        assert program.wait() == code
+    finally:
+        os.close(here)
+        os.close(there)
+    assert len(store) == left
+    assert "Traceback" not in rest
+    if answer is None:
+        assert "bodega: error: interrupted." in rest
+
+
+def test_a_shell_completes_names(store: bodega.Store) -> None:
+    environment = {
+        **os.environ,
+        "_BODEGA_COMPLETE": "bash_complete",
+        "COMP_WORDS": "bodega info feat",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(CLI, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.splitlines() == ["plain,features/a", "plain,features/b"]
+
+
+def test_help_imports_no_library_of_data() -> None:
+    code = "import sys, bodega.cli; print([name for name in ('rich', 'numpy', 'pandas') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_doctor_explains_a_root_of_another_user(store: bodega.Store) -> None:
+    os.chown(store.root, 65534, 65534)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "belongs to user 65534" in result.stdout
+    fails(run("ls"), 1, "belongs to another user")
+
+
+def test_a_root_that_may_not_be_read_is_the_commands_business(root: Path) -> None:
+    (option,) = (each for each in main.commands["doctor"].params if each.name == "root")
+    # Click's own check would keep the doctor from saying why.
+    assert option.type.readable is False
