@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -347,7 +348,10 @@ def test_rm_asks_on_a_terminal(store: bodega.Store, answer: str | None, code: in
         assert "features/a\n" in shown
         assert "Remove 2 objects of run 'default'?" in shown
         if answer is None:
-            program.send_signal(signal.SIGINT)
+            # One that comes between the prompt and the wait for an answer shows only at the next: press again.
+            while program.poll() is None:
+                program.send_signal(signal.SIGINT)
+                time.sleep(0.1)
         else:
             os.write(here, answer.encode())
         rest = program.stderr.read()
