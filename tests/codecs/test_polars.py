@@ -32,11 +32,19 @@ SERIES = {
     "array": pl.Series("n", [[1, 2], None, [3, 4]], dtype=pl.Array(pl.Int8, 2)),
     "array-2d": pl.Series("n", [[[1, 2]], [[3, 4]]], dtype=pl.Array(pl.Int8, (1, 2))),
     "struct": pl.Series("n", [{"x": 1, "y": "a"}, {"x": None, "y": "b"}]),
-    "int128": pl.Series("n", [1, None, 2**100], dtype=pl.Int128),
-    "list-of-int128": pl.Series("n", [[1], None, [2**100]], dtype=pl.List(pl.Int128)),
     "empty": pl.Series("n", [], dtype=pl.List(pl.String)),
     "no-name": pl.Series([1, 2]),
 }
+# Integers that Arrow does not have, and old versions of polars neither.
+WIDE = (
+    {
+        "int128": pl.Series("n", [1, None, 2**100], dtype=pl.Int128),
+        "list-of-int128": pl.Series("n", [[1], None, [2**100]], dtype=pl.List(pl.Int128)),
+    }
+    if hasattr(pl, "Int128")
+    else {}
+)
+SERIES.update(WIDE)
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -46,8 +54,8 @@ def test_every_dtype(store, name):
     assert_series_equal(got, series, check_exact=True)
     assert got.dtype == series.dtype
     assert_series_equal(store({"a": [series]}).get()["a"][0], series)
-    part = series.slice(1, 1)
-    assert_series_equal(store(part).get(), part)
+    for part in (series.slice(1, 1), series.slice(1), series.slice(0, 0)):
+        assert_series_equal(store(part).get(), part)
 
 
 def test_frames_of_all_dtypes(store):
@@ -57,7 +65,7 @@ def test_frames_of_all_dtypes(store):
             for name, series in ((name, series.clone()) for name, series in SERIES.items())
         }
     )
-    for frame in (whole, whole.drop("int128", "list-of-int128")):
+    for frame in (whole, whole.drop(*WIDE)):
         got = store(frame).get()
         assert_frame_equal(got, frame)
         assert got.schema == frame.schema
@@ -80,6 +88,7 @@ def test_columns_are_read_in_place(store):
                 assert stored.holds(buffer.address, buffer.size)
 
 
+@pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 19, reason="this pyarrow cannot measure views")
 def test_a_slice_stores_only_its_own_bytes(store):
     frame = pl.DataFrame({"n": range(100_000), "t": ["a text longer than twelve bytes"] * 100_000})
     part = frame.slice(50_000, 100)

@@ -9,6 +9,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed: uv pip inst
 DTYPES = "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
 
 
+def nbytes(tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
 def assert_same_tensor(got, wanted) -> None:
     assert type(got) is type(wanted)
     assert got.dtype == wanted.dtype
@@ -25,7 +29,7 @@ def test_every_dtype_is_read_in_place(store, dtype):
         got = stored.get()
         got = got["t"] if isinstance(got, dict) else got
         assert_same_tensor(got, tensor)
-        assert stored.holds(got.data_ptr(), got.nbytes)
+        assert stored.holds(got.data_ptr(), nbytes(got))
         got.zero_()
     assert stored.encoded.kind == "dict"
     assert store(tensor).encoded.kind == "torch.Tensor"
@@ -60,15 +64,16 @@ def test_gradients_parameters_and_models(store):
     got = stored.get()
     data = torch.ones(2, 4)
     assert torch.equal(got(data), model(data))
-    assert all(stored.holds(part.data_ptr(), part.nbytes) for part in got.parameters())
+    assert all(stored.holds(part.data_ptr(), nbytes(part)) for part in got.parameters())
     got(data).sum().backward()
 
 
 def test_what_numpy_does_not_know_is_pickled_by_torch(store):
     sparse = torch.eye(3).to_sparse()
     assert torch.equal(store(sparse).get().to_dense(), sparse.to_dense())
-    small = torch.ones(3).to(torch.float8_e5m2)
-    assert store(small).get().dtype == small.dtype
+    if hasattr(torch, "float8_e5m2"):
+        small = torch.ones(3).to(torch.float8_e5m2)
+        assert store(small).get().dtype == small.dtype
     assert store(torch.ones(2, device="meta")).get().device.type == "meta"
 
 

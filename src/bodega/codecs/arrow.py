@@ -127,6 +127,10 @@ def _reduce_batch(batch: pa.RecordBatch) -> Any:
 
 
 def _reduce_scalar(scalar: pa.Scalar) -> Any:
+    kind = scalar.type
+    if isinstance(kind, pa.BaseExtensionType):
+        storage = pa.nulls(1, kind.storage_type) if scalar.value is None else pa.repeat(scalar.value, 1)
+        return restore_scalar, (pa.ExtensionArray.from_storage(kind, storage),)
     return restore_scalar, (pa.repeat(scalar, 1),)
 
 
@@ -173,7 +177,10 @@ def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
     if types.is_large_list(kind):
         return _cut_list(array, np.int64)
     if types.is_fixed_size_list(kind):
-        return [], [array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)]
+        values = array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)
+        if len(values) != len(array) * kind.list_size:
+            raise ValueError(f"an Arrow array of type {kind} has fewer values than its rows need")
+        return [], [values]
     if types.is_struct(kind):
         return [], [array.field(place) for place in range(kind.num_fields)]
     if types.is_primitive(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind):
@@ -184,13 +191,25 @@ def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
 
 def _trimmed(array: pa.Array) -> pa.Array:
     """The array without the parts of its buffers that it does not use."""
-    if array.offset == 0 and array.get_total_buffer_size() <= array.nbytes:
+    try:
+        if array.offset == 0 and array.get_total_buffer_size() <= array.nbytes:
+            return array
+        for view, flat in ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary())):
+            # Joining views keeps the buffers they point to; casting does not.
+            if view(array.type):
+                return _without_missing_data(array.cast(flat).cast(array.type))
+        return pa.concat_arrays([array])
+    except pa.ArrowException:
+        # Old versions can neither measure nor cast these types: then the parents' buffers are stored as well.
         return array
-    for view, flat in ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary())):
-        # Joining views keeps the buffers they point to; casting does not.
-        if view(array.type):
-            return array.cast(flat).cast(array.type)
-    return pa.concat_arrays([array])
+
+
+def _without_missing_data(array: pa.Array) -> pa.Array:
+    """An array of views without the empty place for data that casting leaves; polars 1 crashes on it."""
+    validity, views, *data = array.buffers()
+    if len(data) != 1 or data[0] is not None:
+        return array
+    return pa.Array.from_buffers(array.type, len(array), [validity, views], array.null_count, array.offset)
 
 
 def _cut_values(array: pa.Array, width: type[np.signedinteger[Any]]) -> tuple[list[Any], list[pa.Array]]:

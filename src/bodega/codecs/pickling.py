@@ -105,8 +105,8 @@ def _dump(value: object, kind: str, sink: Sink, collector: Collector) -> None:
         if isinstance(cause, RecursionError):
             reason = "its parts are nested too deeply: flatten it, for example a linked list into a list"
         else:
-            reason = f"{cause}. Store the data it holds instead, or give its class a __reduce__ method"
-        message = f"A value of type {kind} cannot be pickled: {reason.strip('.')}."
+            reason = f"{str(cause).rstrip('.')}. Store the data it holds instead, or give its class a __reduce__ method"
+        message = f"A value of type {kind} cannot be pickled: {reason}."
         raise NotShareable(message, kind=kind) from cause
 
 

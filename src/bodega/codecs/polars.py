@@ -15,6 +15,8 @@ from bodega.errors import NotShareable
 
 _SHOWN = 1000
 """Columns that a description names."""
+_MISTAKES_ARRAYS = pl.__version__.startswith("1.")
+"""Before polars 2 a slice of a column of arrays with nulls gave Arrow other rows than its own."""
 
 
 def describe(value: object) -> dict[str, Any] | None:
@@ -77,6 +79,8 @@ def _arrow(frame: pl.DataFrame) -> pa.Table | None:
                 "Cast it to a dtype of polars, or store its values as a list."
             )
             raise NotShareable(message, kind="polars.Object")
+    if _MISTAKES_ARRAYS and any("Array(" in str(dtype) for dtype in frame.dtypes):
+        return None
     try:
         table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
         empty = pl.from_arrow(table.slice(0, 0))
