@@ -58,12 +58,14 @@ def keep(root: Root, path: str, size: int) -> bool:
     if not MINIMUM_SIZE <= size <= limit:
         return False
     segments = _segments(root)
-    total = sum(size for _, size in segments)
+    count, total = len(segments), sum(size for _, size in segments)
     for name, oldest in segments:
-        if total + size <= limit and len(segments) < MOST_SEGMENTS:
+        if total + size <= limit and count < MOST_SEGMENTS:
             break
         if drop(root, name):
-            total -= oldest
+            count, total = count - 1, total - oldest
+    if total + size > limit or count >= MOST_SEGMENTS:
+        return False
     os.rename(path, f"{root.pool}/{time.time_ns():016x}-{size:x}-{uuid.uuid4().hex}")
     return True
 
