@@ -194,7 +194,6 @@ class Header(NamedTuple):
     """Of the JSON text alone."""
     block_length: int
     """Of description and buffer table."""
-    buffer_count: int
     stream_offset: int
     stream_length: int
     stream_crc: int
@@ -229,8 +228,8 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
         if offset < HEADER_SIZE or offset + length > total:
             raise damaged(path, "its header points outside the object")
     return Header(
-        identity.hex(), description_offset, description_length, block_length, buffer_count, stream_offset,
-        stream_length, stream_crc, total,
+        identity.hex(), description_offset, description_length, block_length, stream_offset, stream_length,
+        stream_crc, total,
     )  # fmt: skip
 
 

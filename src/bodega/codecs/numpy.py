@@ -91,10 +91,10 @@ def restore_array(
         # An empty buffer may be read-only, and numpy refuses shapes such as (0, 3) over one.
         source = buffer if buffer.nbytes else None
         if order is None:
-            array: np.ndarray[Any, Any] = np.ndarray(shape, kind, source)
-            return array
-        inverse = [order.index(axis) for axis in range(len(shape))]
-        array = np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
+            array: Array = np.ndarray(shape, kind, source)
+        else:
+            inverse = [order.index(axis) for axis in range(len(shape))]
+            array = np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
         return array
     except (TypeError, ValueError, IndexError, OverflowError, SyntaxError) as error:
         message = f"An array of shape {shape!r}, dtype {dtype!r} and order {order!r} cannot be rebuilt: {error}."

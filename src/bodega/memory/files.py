@@ -62,7 +62,7 @@ class Draft:
         warm = pool.take(self._root, need)
         if warm is not None:
             self._descriptor, self._path, self._warm = warm.descriptor, warm.path, True
-            self._counted = ledger.pages(os.fstat(warm.descriptor).st_size)
+            self._counted = ledger.pages(warm.size)
         elif self._root.capabilities.tmpfile:
             self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
             # Held before it has a name, so that no sweep ever finds it unlocked.
@@ -194,8 +194,7 @@ def open_shared(path: str) -> tuple[int, os.stat_result]:
         try:
             if locks.try_shared(descriptor):
                 status = os.fstat(descriptor)
-                now = os.stat(path, follow_symlinks=False)
-                if (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev):
+                if pool.is_still(path, status):
                     return descriptor, status
         except BaseException:
             os.close(descriptor)
