@@ -73,7 +73,7 @@ class Store(MutableMapping[str, Any]):
 
         Args:
             name: any text of up to 255 bytes.
-            value: data; see ``docs/kinds.md`` for what is shared without copies.
+            value: data; the README says what is shared without copies.
 
         Returns:
             What the store now says of the object.

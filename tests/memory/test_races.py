@@ -1,6 +1,4 @@
 """The races that the protocol names, forced at the very moment that matters, and then in a crowd of processes.
-
-Each of the first tests fails when the guard it is about is taken out.
 """
 
 import json

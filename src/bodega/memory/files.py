@@ -1,7 +1,7 @@
 """Segments: written under no name, published in one step, read under a lease, retired when nobody has them.
 
-The steps and the order of locks are the protocol of ``docs/architecture.md``; each guard here has a test that fails
-without it.
+The steps and the order of locks are the protocol of ``docs/architecture.md``; ``tests/memory/test_races.py`` forces
+the races it guards against.
 """
 
 from __future__ import annotations
