@@ -1,5 +1,4 @@
-"""The races that the protocol names, forced at the very moment that matters, and then in a crowd of processes.
-"""
+"""The races that the protocol names, forced at the very moment that matters, and then in a crowd of processes."""
 
 import json
 import os
