@@ -101,6 +101,45 @@ def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
     os.waitpid(child, 0)
 
 
+def test_an_exclusive_lock_ends_although_its_open_file_lives_on(store):
+    """A child that was forked past Python, as by a C library, keeps a copy that no hook closes."""
+    with locks.exclusive(f"{store._root.locks}/test", "A test") as descriptor:
+        copy = os.dup(descriptor)
+    other = os.open(f"{store._root.locks}/test", os.O_RDWR)
+    try:
+        assert locks.try_exclusive(other)
+    finally:
+        os.close(other)
+        os.close(copy)
+
+
+def test_a_segment_that_moved_before_it_was_locked_is_not_taken(store, monkeypatch):
+    """Between open and lock another process takes the segment out of the pool, and lets go of it again."""
+    path = f"{store._root.pool}/segment"
+    Path(path).write_bytes(bytes(10))
+    real = locks.try_exclusive
+
+    def move_first(descriptor):
+        os.rename(path, f"{store._root.tmp}/moved")
+        return real(descriptor)
+
+    monkeypatch.setattr(pool.locks, "try_exclusive", move_first)
+    assert pool.seize(path) is None
+
+
+def test_a_sweep_waits_for_a_temporary_file_that_is_being_made(store):
+    """Where files cannot be nameless, one has its name a moment before it has its lock."""
+    path = Path(store._root.temporary())
+    with files.temporary_names(store._root):
+        path.write_bytes(bytes(10))
+        other = threading.Thread(target=store.sweep)
+        other.start()
+        time.sleep(0.2)
+        assert path.exists() and other.is_alive()
+    other.join(10)
+    assert not path.exists()
+
+
 def test_a_sweep_leaves_what_is_being_written(store):
     with files.Draft(store._root, lambda need: None) as draft:
         draft.begin(10)
