@@ -89,7 +89,10 @@ length, number of buffers, stream's offset and length, and the object's end."""
 _ENTRY = struct.Struct("<QQQ")
 """segment (0: this one), offset, length."""
 _CRC_FIELD = slice(12, 16)
+_BLANK = bytes(4)
+"""Stands for the CRC while it is computed."""
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_from_json = json.JSONDecoder().raw_decode
 _ZEROS = memoryview(bytes(PAGE))
 
 
@@ -128,18 +131,15 @@ def plan(
             goes to the end.
     """
     lengths = [buffer.nbytes for buffer in encoded.buffers]
-    text = _to_json(
-        {
-            "name": info.name,
-            "run": info.run,
-            "kind": info.kind,
-            "nbytes": info.nbytes,
-            "created": info.created.timestamp(),
-            "producer": [info.producer.process, info.producer.host, info.producer.task],
-            "schema": info.schema,
-            "recipe": encoded.recipe,
-        }
-    ).encode("utf-8", "surrogatepass")
+    # Two texts, one behind the other, so that a get need not parse what people read.
+    facts = {
+        "kind": info.kind,
+        "nbytes": info.nbytes,
+        "created": info.created.timestamp(),
+        "producer": [info.producer.process, info.producer.host, info.producer.task],
+        "schema": info.schema,
+    }
+    text = (_to_json([info.run, info.name, encoded.recipe]) + _to_json(facts)).encode("utf-8", "surrogatepass")
     block_length = len(text) + _ENTRY.size * len(lengths)
     stream_offset = HEADER_SIZE if stream_written else HEADER_SIZE + block_length
     end = stream_offset + stream_length
@@ -237,17 +237,23 @@ class Description(NamedTuple):
     """The description of an object, and where its buffers are."""
 
     identity: str
-    facts: dict[str, Any]
-    buffers: tuple[tuple[int, int], ...]
+    run: str
+    name: str
+    recipe: dict[str, Any]
+    """What the decoder reads."""
+    buffers: list[tuple[int, int]]
     """Offset and length of each."""
+    text: str
+    facts_at: int
+    """Where in the text the part begins that people read."""
 
     @property
     def info(self) -> ObjectInfo:
         """The part that people read."""
-        facts = self.facts
+        facts = _from_json(self.text, self.facts_at)[0]
         return ObjectInfo(
-            name=facts["name"],
-            run=facts["run"],
+            name=self.name,
+            run=self.run,
             id=self.identity,
             nbytes=facts["nbytes"],
             kind=facts["kind"],
@@ -255,12 +261,6 @@ class Description(NamedTuple):
             producer=Producer(*facts["producer"]),
             schema=facts["schema"],
         )
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The part that the decoder reads."""
-        recipe: dict[str, Any] = self.facts["recipe"]
-        return recipe
 
 
 def parse_description(
@@ -286,9 +286,10 @@ def parse_description(
     if len(block) != header.block_length or bytes(head[_CRC_FIELD]) != _crc(head[:HEADER_SIZE], block):
         raise damaged(path, "its description does not match its checksum")
     # What passed the checksum was written by `plan`, so its parts are there and of their types.
-    facts = json.loads(bytes(block[: header.description_length]).decode("utf-8", "surrogatepass"))
-    if (facts["run"], facts["name"]) != owner:
-        raise damaged(path, f"it is the object {facts['name']!r} of run {facts['run']!r}, moved here from outside")
+    text = str(block[: header.description_length], "utf-8", "surrogatepass")
+    (run, name, recipe), facts_at = _from_json(text)
+    if (run, name) != owner:
+        raise damaged(path, f"it is the object {name!r} of run {run!r}, moved here from outside")
     buffers = []
     for segment, offset, length in _ENTRY.iter_unpack(block[header.description_length :]):
         if segment != 0:
@@ -296,7 +297,7 @@ def parse_description(
         if offset % ALIGNMENT or offset < HEADER_SIZE or offset + length > header.total:
             raise damaged(path, "a buffer lies outside the object")
         buffers.append((offset, length))
-    return Description(header.id, facts, tuple(buffers))
+    return Description(header.id, run, name, recipe, buffers, text, facts_at)
 
 
 def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:
@@ -305,6 +306,8 @@ def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:
     Raises:
         LayoutError: damaged.
     """
+    if not header.stream_length:
+        return data[:0]
     stream = data[header.stream_offset : header.stream_offset + header.stream_length]
     if zlib.crc32(stream) != header.stream_crc:
         raise damaged(path, "its pickle stream does not match its checksum")
@@ -321,5 +324,5 @@ def damaged(path: str, reason: str) -> LayoutError:
 
 
 def _crc(head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview) -> bytes:
-    blank = b"".join((head[: _CRC_FIELD.start], bytes(4), head[_CRC_FIELD.stop :]))
-    return zlib.crc32(block, zlib.crc32(blank)).to_bytes(4, "little")
+    before = zlib.crc32(_BLANK, zlib.crc32(head[: _CRC_FIELD.start]))
+    return zlib.crc32(block, zlib.crc32(head[_CRC_FIELD.stop :], before)).to_bytes(4, "little")

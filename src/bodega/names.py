@@ -7,6 +7,7 @@ can look into a root; the others become ``%XX`` per byte of UTF-8.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from bodega.errors import InvalidName
 
@@ -33,6 +34,11 @@ def to_filename(name: str, *, portable: bool = False, what: str = "object") -> s
         raise InvalidName(
             f"The name of an {what} is a text, not {name!r} of type {type(name).__name__}.", name=name, reason="type"
         )
+    return _to_filename(name, portable, what)
+
+
+@lru_cache(maxsize=4096)
+def _to_filename(name: str, portable: bool, what: str) -> str:
     if not name:
         raise InvalidName(f"The name of an {what} is empty: give it at least one character.", name=name, reason="empty")
     try:

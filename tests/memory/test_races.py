@@ -90,12 +90,12 @@ def test_the_lease_survives_in_a_forked_child(store):
 
 
 def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
-    with locks.exclusive(f"{store._root.locks}/test", "A test"):
+    with locks.Exclusive(f"{store._root.locks}/test", "A test"):
         child = os.fork()
         if child == 0:
             time.sleep(30)
             os._exit(0)
-    with locks.exclusive(f"{store._root.locks}/test", "A test"):
+    with locks.Exclusive(f"{store._root.locks}/test", "A test"):
         pass
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -103,7 +103,7 @@ def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
 
 def test_an_exclusive_lock_ends_although_its_open_file_lives_on(store):
     """A child that was forked past Python, as by a C library, keeps a copy that no hook closes."""
-    with locks.exclusive(f"{store._root.locks}/test", "A test") as descriptor:
+    with locks.Exclusive(f"{store._root.locks}/test", "A test") as descriptor:
         copy = os.dup(descriptor)
     other = os.open(f"{store._root.locks}/test", os.O_RDWR)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def decode_array(recipe: Mapping[str, Any], buffer: memoryview) -> Array:
 
 def describe(array: Array) -> dict[str, Any]:
     """Shape and dtype."""
-    return {"shape": list(array.shape), "dtype": str(array.dtype)}
+    return {"shape": list(array.shape), "dtype": _dtype_name(array.dtype)}
 
 
 def array_buffer(array: Array) -> tuple[Buffer, tuple[int, ...] | None]:
@@ -162,6 +163,12 @@ def _dtype_text(dtype: np.dtype[Any]) -> str | None:
     if dtype.num > _LAST_PLAIN_TYPE or dtype.hasobject or dtype.names is not None or dtype.metadata is not None:
         return None
     return str(dtype.str)
+
+
+@lru_cache(maxsize=256)
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """What numpy prints for a dtype; it takes numpy longer than all the rest of a small array."""
+    return str(dtype)
 
 
 def _flat(array: Array) -> memoryview:

@@ -10,7 +10,6 @@ import errno
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 
 from bodega.layout import Buffer, Pieces
@@ -29,7 +28,7 @@ class Draft:
 
     Args:
         root: where.
-        admit: called with a number of bytes before the root grows by them; raises `StoreFull`.
+        admit: called with a number of bytes before the root grows by them, and counts them; raises `StoreFull`.
     """
 
     def __init__(self, root: Root, admit: Callable[[int], None]) -> None:
@@ -37,7 +36,10 @@ class Draft:
         self._descriptor = -1
         self._path: str | None = None
         self._warm = False
+        self._end = 0
         self._counted = 0
+        self._replaced = 0
+        """Bytes of a small old segment that were counted out beforehand."""
         self._published = False
 
     def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
@@ -51,7 +53,7 @@ class Draft:
         if not self._published:
             if self._path is not None:
                 os.unlink(self._path)
-            ledger.add(self._root, -self._counted)
+            ledger.add(self._root, self._replaced - self._counted)
         if self._warm:
             pool.unlock(self._descriptor)
         else:
@@ -86,10 +88,9 @@ class Draft:
             StoreFull: they do not fit.
         """
         end = offset + sum(buffer.nbytes for buffer in buffers)
-        if end > self._counted:
-            more = ledger.pages(end) - self._counted
-            self._admit(more)
-            self._counted += more
+        self._end = max(self._end, end)
+        if end > self._counted and end >= pool.MINIMUM_SIZE:
+            self._count(end)
         batch: list[memoryview] = []
         for buffer in buffers:
             if isinstance(buffer, Pieces):
@@ -129,6 +130,11 @@ class Draft:
         """
         path = f"{folder}/{filename}"
         displaced = None
+        if self._end > self._counted:
+            # A small segment that takes the place of another is counted by the difference: mostly none.
+            replaced = _small_size(path)
+            self._count(self._end, replaced)
+            self._replaced = replaced
         with name_lock(self._root, path):
             while not self._published:
                 try:
@@ -141,6 +147,12 @@ class Draft:
         if displaced is not None:
             retire(self._root, displaced)
 
+    def _count(self, end: int, replaced: int = 0) -> None:
+        more = ledger.pages(end) - self._counted
+        if more != replaced:
+            self._admit(more - replaced)
+        self._counted += more
+
     def _take_name(self, path: str) -> str | None:
         """Move the segment to a name whose lock is held; returns where the name's old segment is now, if anywhere."""
         try:
@@ -150,6 +162,7 @@ class Draft:
                 link_descriptor(self._descriptor, path)
             else:
                 os.rename(self._path, path)
+            self._count_out(0)
             return None
         if self._path is None:
             temporary = self._root.temporary()
@@ -157,22 +170,37 @@ class Draft:
             self._path = temporary
         if self._root.capabilities.exchange and old.st_size >= pool.MINIMUM_SIZE:
             libc.rename_exchange(self._path, path)
+            self._count_out(0)
             return self._path
         # Not worth keeping: its bytes go with its last reader.
         os.rename(self._path, path)
-        ledger.add(self._root, -ledger.pages(old.st_size))
+        self._count_out(ledger.pages(old.st_size))
         return None
 
+    def _count_out(self, nbytes: int) -> None:
+        """Count the bytes of an old segment out, as far as that was not done beforehand."""
+        if nbytes != self._replaced:
+            ledger.add(self._root, self._replaced - nbytes)
 
-def name_lock(root: Root, path: str) -> AbstractContextManager[int]:
+
+def _small_size(path: str) -> int:
+    """What a segment takes if it is too small to be kept for reuse, else 0."""
+    try:
+        size = os.stat(path, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+    return ledger.pages(size) if size < pool.MINIMUM_SIZE else 0
+
+
+def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
     stripe = zlib.crc32(path[len(root.runs) :].encode("utf-8", "surrogateescape")) % _STRIPES
-    return locks.exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
+    return locks.Exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
 
 
-def temporary_names(root: Root) -> AbstractContextManager[int]:
+def temporary_names(root: Root) -> locks.Exclusive:
     """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
-    return locks.exclusive(f"{root.locks}/temporaries", "The folder of temporary files")
+    return locks.Exclusive(f"{root.locks}/temporaries", "The folder of temporary files")
 
 
 def open_shared(path: str) -> tuple[int, os.stat_result]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from bodega.layout import PAGE
-from bodega.memory.locks import exclusive
+from bodega.memory.locks import Exclusive
 from bodega.memory.root import Root
 
 _WHAT = "The count of the store's bytes"
@@ -22,7 +22,7 @@ def pages(nbytes: int) -> int:
 
 def add(root: Root, nbytes: int) -> int:
     """Count bytes in (or out, where negative); returns the new total."""
-    with exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
+    with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
         total = max(0, int.from_bytes(os.pread(descriptor, _SIZE, 0), "little") + nbytes)
         os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
     return total
@@ -30,7 +30,7 @@ def add(root: Root, nbytes: int) -> int:
 
 def recount(root: Root) -> int:
     """Set the total to what the root's folders hold, and return it."""
-    with exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
+    with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
         total = sum(_folder_bytes(folder) for folder in (root.runs, root.tmp, root.pool))
         os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
     return total

@@ -9,14 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from bodega.errors import StoreBusy
 
 DEADLINE = 30.0
 """Seconds after which a lock that others hold for microseconds is reported as stuck."""
 
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _held: set[int] = set()
 
 
@@ -85,23 +85,39 @@ def release(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-@contextmanager
-def exclusive(path: str, what: str) -> Iterator[int]:
-    """Hold the exclusive lock of a lock file; yields its descriptor, open for reading and writing.
+class Exclusive:
+    """Holds the exclusive lock of a lock file; its context is the descriptor, open for reading and writing.
+
+    A class, since the generator of a ``contextmanager`` costs as much as the system calls.
 
     Args:
         path: the lock file; made where it is missing, its folder is not.
         what: what the lock guards, for the message of `StoreBusy`.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    forget_in_child(descriptor)
-    try:
-        patience = Patience(path, what)
-        while not try_exclusive(descriptor):
-            patience.wait()
+
+    __slots__ = ("_descriptor", "_path", "_what")
+
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+
+    def __enter__(self) -> int:
+        descriptor = os.open(self._path, _LOCK_FILE, 0o600)
+        self._descriptor = descriptor
+        forget_in_child(descriptor)
         try:
-            yield descriptor
+            if not try_exclusive(descriptor):
+                patience = Patience(self._path, self._what)
+                while not try_exclusive(descriptor):
+                    patience.wait()
+        except BaseException:
+            close(descriptor)
+            raise
+        return descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            release(self._descriptor)
         finally:
-            release(descriptor)
-    finally:
-        close(descriptor)
+            close(self._descriptor)

@@ -78,7 +78,7 @@ class Root:
 
     def temporary(self) -> str:
         """A path for a segment without a name; nobody else will ever pick it."""
-        return f"{self.tmp}/{uuid.uuid4().hex}"
+        return f"{self.tmp}/{os.urandom(16).hex()}"
 
 
 def open_root(path: str | os.PathLike[str] | None = None) -> Root:

@@ -143,11 +143,15 @@ class DirectoryTier:
         descriptor, status = self._open(path, run, name)
         try:
             # A small file in one read; of a large one the first page, which nearly always has the description.
-            head = bytearray(status.st_size if status.st_size <= SMALL else _FIRST_READ)
-            os.preadv(descriptor, [head], 0)
+            head: bytes | bytearray
+            if status.st_size <= SMALL:
+                head = bytearray(status.st_size)
+                os.preadv(descriptor, [head], 0)
+            else:
+                head = os.pread(descriptor, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
             data: bytearray | mmap.mmap
-            if header.total <= len(head):
+            if isinstance(head, bytearray):
                 data = head
             elif header.total <= SMALL:
                 data = bytearray(header.total)
@@ -287,7 +291,9 @@ class DirectoryTier:
             if need > free and need > free + pool.drain(self.root):
                 raise self._full(name, need)
         used = ledger.add(self.root, need)
-        if self.capacity is not None and used > self.capacity and used - pool.drain(self.root) > self.capacity:
+        if need <= 0 or self.capacity is None or used <= self.capacity:
+            return
+        if used - pool.drain(self.root) > self.capacity:
             ledger.add(self.root, -need)
             raise self._full(name, need)
 
