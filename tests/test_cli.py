@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import bodega
 from bodega.cli import main
+from bodega.settings import format_size
 
 CLI = [sys.executable, "-m", "bodega"]
 
@@ -94,7 +95,7 @@ def test_json_facts_are_exact(store: bodega.Store) -> None:
     info = store.info("features/a")
     (facts,) = document["objects"]
     assert document["root"] == str(store.root)
-    assert set(facts) == {"name", "run", "id", "nbytes", "kind", "created", "producer", "schema", "shape"}
+    assert set(facts) == {"name", "run", "id", "nbytes", "kind", "created", "producer", "schema", "shape", "tier"}
     assert facts["nbytes"] == 3000
     assert facts["id"] == info.id
     assert facts["created"].endswith("Z")
@@ -240,18 +241,19 @@ def test_rm_removes_a_damaged_object(store: bodega.Store) -> None:
 def test_usage_shows_sizes_and_exact_bytes(store: bodega.Store) -> None:
     document = json.loads(run("usage", "--json").stdout)
     assert set(document) == {
-        "root", "filesystem", "capacity", "used", "pool", "free", "objects", "runs", "leftovers"
+        "root", "filesystem", "capacity", "used", "pool", "free", "objects", "runs", "leftovers",
+        "tiers",
     }  # fmt: skip
     assert (document["objects"], document["runs"]) == (4, 2)
     lines = dict(line.split(None, 1) for line in run("usage").stdout.splitlines())
     assert lines["used"].strip() == f"{document['used'] // 1024} KiB"
-    assert lines["capacity"].strip() == "the file system's"
+    assert lines["capacity"].strip() == format_size(document["capacity"])
 
 
 def test_sweep_frees_what_a_crash_left(store: bodega.Store) -> None:
     (Path(store.root) / "tmp" / "left").write_bytes(bytes(5000))
     document = json.loads(run("sweep", "--json").stdout)
-    assert document == {"root": str(store.root), "files": 1, "nbytes": 8192}
+    assert document == {"root": str(store.root), "files": 1, "nbytes": 8192, "runs": 0}
     assert run("sweep").stdout == "Swept 0 left-overs, 0 B.\n"
 
 

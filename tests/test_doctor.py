@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import resource
 import subprocess
@@ -26,7 +25,7 @@ ROOMY = c.Space(8 * GIB, 7 * GIB, 1_000_000, 999_000)
 
 
 def with_options(*options: str) -> FileSystem:
-    return dataclasses.replace(SHM, options=options)
+    return SHM._replace(options=options)
 
 
 def only(findings: list[Finding], name: str) -> Finding:
@@ -125,7 +124,7 @@ def test_little_space_few_files_and_no_size_are_found() -> None:
 
 
 def test_remedies_quote_mount_points() -> None:
-    odd = dataclasses.replace(SHM, mount_point="/mnt/my data", options=("ro",))
+    odd = SHM._replace(mount_point="/mnt/my data", options=("ro",))
     assert only(list(c.check_filesystem(odd, ROOMY)), "file system").remedy == "sudo mount -o remount,rw '/mnt/my data'"
 
 

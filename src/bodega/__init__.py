@@ -1,25 +1,33 @@
 """Share the intermediate data of a pipeline between its tasks without copying or serialising it."""
 
-from bodega.errors import (
-    BodegaError,
-    InvalidName,
-    LayoutError,
-    NotShareable,
-    ObjectNotFound,
-    RootError,
-    SettingsError,
-    StoreBusy,
-    StoreFull,
-    UnsupportedPlatform,
-)
-from bodega.layout import ObjectInfo, Producer
-from bodega.store import Store, Usage, open
-from bodega.sweep import Swept
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bodega.errors import (
+        BodegaError,
+        CannotRebuild,
+        InvalidName,
+        LayoutError,
+        NotShareable,
+        ObjectNotFound,
+        RootError,
+        SettingsError,
+        StoreBusy,
+        StoreFull,
+        TaskFailed,
+        TierError,
+        UnsupportedPlatform,
+        UntrustedObject,
+    )
+    from bodega.layout import ObjectInfo, Producer
+    from bodega.store import Store, Usage, open
+    from bodega.sweep import Swept
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BodegaError",
+    "CannotRebuild",
     "InvalidName",
     "LayoutError",
     "NotShareable",
@@ -32,7 +40,33 @@ __all__ = [
     "StoreBusy",
     "StoreFull",
     "Swept",
+    "TaskFailed",
+    "TierError",
     "UnsupportedPlatform",
+    "UntrustedObject",
     "Usage",
     "open",
 ]
+
+_HOMES = {
+    "ObjectInfo": "layout",
+    "Producer": "layout",
+    "Store": "store",
+    "Swept": "sweep",
+    "Usage": "store",
+    "open": "store",
+}
+"""Where the names live that are not errors. Loaded on first use: a command's ``--help`` needs none of them."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -336,9 +336,12 @@ def usage(root: Path | None, *, as_json: bool) -> None:
         return
     from bodega.tables import print_facts
 
-    sizes = {"capacity", "used", "pool", "free"}
-    facts = {key: format_size(value) if key in sizes and value is not None else value for key, value in used.items()}
-    print_facts({key: "the file system's" if value is None else str(value) for key, value in facts.items()})
+    sizes, tiers = {"capacity", "used", "pool", "free"}, used.pop("tiers")
+    facts = {key: format_size(value) if key in sizes else str(value) for key, value in used.items()}
+    for tier in tiers:
+        held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
+        facts[f"tier {tier['url']}"] = f"{_count(tier['objects'], 'object')}{held}"
+    print_facts(facts)
 
 
 @main.command()
@@ -356,7 +359,7 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
     store = _open(root, None)
     swept = store.sweep(empty_pool=empty_pool)
     if as_json:
-        _print_json({"root": str(store.root), **asdict(swept)})
+        _print_json({"root": str(store.root), **swept._asdict()})
     else:
         click.echo(f"Swept {_count(swept.files, 'left-over')}, {format_size(swept.nbytes)}.")
 

@@ -64,5 +64,13 @@ class TaskFailed(BodegaError, RuntimeError):
     """A task of a pipeline left no result: its process died, or its own error cannot travel to this process."""
 
 
+class TierError(BodegaError, OSError):
+    """A lower tier cannot be reached, denies access or answers wrongly (``tier``, ``run``, ``name``)."""
+
+
+class UntrustedObject(BodegaError, PermissionError):
+    """An object would have to be unpickled, which could run code of whoever put it (``name``, ``kind``)."""
+
+
 class UnsupportedPlatform(BodegaError, RuntimeError):
     """The operating system lacks what a store needs."""

@@ -43,8 +43,7 @@ Buffer = memoryview | Pieces
 """What an encoder hands over: a one-dimensional contiguous view of bytes (format ``B``), or `Pieces`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A value as its codec describes it, without the pickle stream (which goes to the sink as it is made)."""
 
     kind: str
@@ -81,11 +80,17 @@ class ObjectInfo:
     """Time zone aware, UTC."""
     producer: Producer
     schema: dict[str, Any] = field(default_factory=dict)
+    tier: str = ""
+    """The folder or URL of the tier that has it."""
 
 
-_HEADER = struct.Struct("<8sHHII4x16sQIIQQQ")
+_HEADER = struct.Struct("<8sHHII4x16sQIIQQQ16s")
 """magic, format, flags, CRC of header, description and table, CRC of the stream, id, then: description's offset and
-length, number of buffers, stream's offset and length, and the object's end."""
+length, number of buffers, stream's offset and length, the object's end, and its digest."""
+_SEALED = 1
+"""The flag of a header that has the digest."""
+_FLAGS_FIELD = slice(10, 12)
+_DIGEST_FIELD = slice(80, 96)
 _ENTRY = struct.Struct("<QQQ")
 """segment (0: this one), offset, length."""
 _CRC_FIELD = slice(12, 16)
@@ -96,8 +101,7 @@ _from_json = json.JSONDecoder().raw_decode
 _ZEROS = memoryview(bytes(PAGE))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Where everything of an object goes."""
 
     head: bytes
@@ -155,7 +159,7 @@ def plan(
     head = bytearray(HEADER_SIZE)
     _HEADER.pack_into(
         head, 0, MAGIC, FORMAT, 0, 0, stream_crc, bytes.fromhex(info.id),
-        description_offset, len(text), len(lengths), stream_offset, stream_length, total,
+        description_offset, len(text), len(lengths), stream_offset, stream_length, total, bytes(16),
     )  # fmt: skip
     head[_CRC_FIELD] = _crc(head, description)
     return Plan(bytes(head), description, description_offset, stream_offset + stream_length, tuple(offsets), total)
@@ -198,6 +202,8 @@ class Header(NamedTuple):
     stream_length: int
     stream_crc: int
     total: int
+    digest: bytes
+    """Of all bytes behind the header; empty where the object has none (see `seal`)."""
 
 
 def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> Header:
@@ -215,12 +221,14 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
         raise damaged(path, f"it has {size} bytes, less than a header")
     (
         magic, version, flags, _, stream_crc, identity, description_offset, description_length, buffer_count,
-        stream_offset, stream_length, total,
+        stream_offset, stream_length, total, digest,
     ) = _HEADER.unpack_from(data)  # fmt: skip
     if magic != MAGIC:
         raise damaged(path, "it does not begin like an object of a store")
-    if version != FORMAT or flags:
-        raise damaged(path, f"it has format {version} (flags {flags}); this version of bodega knows {FORMAT} (flags 0)")
+    if version != FORMAT or flags & ~_SEALED:
+        raise damaged(
+            path, f"it has format {version} (flags {flags}); this version of bodega knows {FORMAT} (flags 0, 1)"
+        )
     block_length = description_length + _ENTRY.size * buffer_count
     if total > size:
         raise damaged(path, f"it is cut short: {size} bytes of {total}")
@@ -229,7 +237,7 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
             raise damaged(path, "its header points outside the object")
     return Header(
         identity.hex(), description_offset, description_length, block_length, stream_offset, stream_length,
-        stream_crc, total,
+        stream_crc, total, digest if flags else b"",
     )  # fmt: skip
 
 
@@ -312,6 +320,38 @@ def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:
     if zlib.crc32(stream) != header.stream_crc:
         raise damaged(path, "its pickle stream does not match its checksum")
     return stream
+
+
+def digester() -> Any:
+    """What computes the digest of an object: XXH3, 128 bits, fed with all its bytes behind the header."""
+    from xxhash import xxh3_128
+
+    return xxh3_128()
+
+
+def seal(head: bytes | bytearray | memoryview, block: bytes | bytearray | memoryview, digest: bytes) -> bytes:
+    """A header with the digest of its object, so that a copy can be checked wherever it goes.
+
+    Args:
+        head: the first 128 bytes of the object.
+        block: the bytes that the header calls description and table.
+        digest: what a `digester` says of all bytes behind the header.
+    """
+    sealed = bytearray(head[:HEADER_SIZE])
+    sealed[_FLAGS_FIELD] = _SEALED.to_bytes(2, "little")
+    sealed[_DIGEST_FIELD] = digest
+    sealed[_CRC_FIELD] = _crc(sealed, block)
+    return bytes(sealed)
+
+
+def verify(header: Header, digest: bytes, path: str) -> None:
+    """Compare an object's digest with what a `digester` says of its bytes.
+
+    Raises:
+        LayoutError: they differ.
+    """
+    if header.digest != digest:
+        raise damaged(path, "its bytes do not match its digest")
 
 
 def damaged(path: str, reason: str) -> LayoutError:

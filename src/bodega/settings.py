@@ -63,6 +63,44 @@ def parse_size(size: int | str) -> int:
     return total
 
 
+def parse_capacity(capacity: int | str, whole: int) -> int:
+    """Bytes of a capacity: a size, or a share of the file system such as ``50%``.
+
+    Args:
+        capacity: as for `parse_size`, or a percentage.
+        whole: bytes of the file system.
+
+    Raises:
+        SettingsError: not understood, or not positive.
+    """
+    if isinstance(capacity, str) and capacity.strip().endswith("%"):
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", capacity)
+        share = float(match[1]) if match else 0.0
+        if not 0 < share <= 100:
+            raise SettingsError(f"The share {capacity!r} is not understood: write a number of percent, such as '50%'.")
+        return int(whole * share / 100)
+    return parse_size(capacity)
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(duration: float | str) -> float:
+    """Seconds of a duration such as ``90s``, ``30m``, ``12h``, ``7d``, or a number of seconds.
+
+    Raises:
+        SettingsError: not understood, or not positive.
+    """
+    if isinstance(duration, bool) or not isinstance(duration, (int, float, str)):
+        raise SettingsError(f"A duration is a number of seconds or a text such as '12h', not {duration!r}.")
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", str(duration))
+    if match is None or match[2] not in _SECONDS or float(match[1]) <= 0:
+        raise SettingsError(
+            f"The duration {duration!r} is not understood: write a positive number and one of s, m, h, d, w, such as '7d'."
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
 def format_size(nbytes: int) -> str:
     """Bytes for people, in binary units and three figures, such as ``1.46 GiB``."""
     size, unit = float(nbytes), "B"

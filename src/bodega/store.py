@@ -4,20 +4,53 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
 
-from bodega import codecs
-from bodega.errors import InvalidName, LayoutError, NotShareable, ObjectNotFound
+from bodega import codecs, events
+from bodega.errors import InvalidName, LayoutError, NotShareable, ObjectNotFound, SettingsError, UntrustedObject
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.names import to_filename
-from bodega.settings import parse_size, resolve_run
-from bodega.sweep import Swept, leftovers, sweep
+from bodega.settings import parse_capacity, parse_duration, resolve_run
+from bodega.sweep import Swept, is_due, leftovers, sweep, sweep_some
+from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.record import recall, remember
+from bodega.tiers.stack import TierStack
+
+Trust = Literal["code", "data"]
+
+_next_look = 0.0
+"""When this process asks again whether a small sweep is due, on the monotonic clock."""
+_LOOK_INTERVAL = 10.0
+
+
+class Options(NamedTuple):
+    """How a store was opened, so that a pickled one opens alike elsewhere; see `open`."""
+
+    capacity: int | str | None = None
+    spill: tuple[str, ...] = ()
+    storage_options: Mapping[str, str] | None = None
+    time_to_live: float | None = None
+    verify: bool = False
+    trust: Trust = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class TierUsage:
+    """What a lower tier holds."""
+
+    url: str
+    objects: int
+    used: int | None
+    """Bytes in whole pages; None where the tier does not say."""
+    capacity: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +60,7 @@ class Usage:
     root: str
     filesystem: str
     """Its type, such as ``tmpfs``."""
-    capacity: int | None
+    capacity: int
     used: int
     """By all segments of the root, those of the pool included."""
     pool: int
@@ -38,6 +71,8 @@ class Usage:
     runs: int
     leftovers: int
     """Segments without a name: being written, replaced and still mapped, or left by a crash (a sweep frees those)."""
+    tiers: tuple[TierUsage, ...] = ()
+    """The lower tiers; objects and runs above count those in memory only."""
 
 
 class Store(MutableMapping[str, Any]):
@@ -48,11 +83,15 @@ class Store(MutableMapping[str, Any]):
     fork, and pickles.
     """
 
-    def __init__(self, root: Root, run: str, capacity: int | None = None) -> None:
+    def __init__(self, root: Root, run: str, options: Options) -> None:
         to_filename(run, what="run")
+        if options.trust not in get_args(Trust):
+            raise SettingsError(f"The trust of a store is 'code' or 'data', not {options.trust!r}.")
         self._root = root
         self._run = run
-        self._tier = DirectoryTier(root, capacity)
+        self._options = options
+        self._tier = _directory(root, options.capacity)
+        self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
 
     @property
     def root(self) -> os.PathLike[str]:
@@ -66,14 +105,16 @@ class Store(MutableMapping[str, Any]):
 
     def with_run(self, run: str) -> Store:
         """The same store seen from another run."""
-        return Store(self._root, run, self._tier.capacity)
+        return Store(self._root, run, self._options)
 
-    def put(self, name: str, value: object) -> ObjectInfo:
+    def put(self, name: str, value: object, *, persist: bool = False, pin: bool = False) -> ObjectInfo:
         """Publish a value under a name, in one atomic step; readers of the name's old object keep it.
 
         Args:
             name: any text of up to 255 bytes.
             value: data; the README says what is shared without copies.
+            persist: return only when the durable tier has it too (the last one of ``spill=``).
+            pin: keep it in memory, however full that gets.
 
         Returns:
             What the store now says of the object.
@@ -82,12 +123,23 @@ class Store(MutableMapping[str, Any]):
             InvalidName: the name cannot be kept.
             NotShareable: the value is a handle, not data, or does not pickle.
             StoreFull: it does not fit; the old object is untouched.
+            TierError: a lower tier failed; the object is in memory.
         """
         if value is None:
             raise NotShareable(
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
             )
-        return self._tier.put(self._run, name, lambda sink: codecs.encode(value, sink))
+        info = self._stack.put(
+            self._run, name, lambda sink: codecs.encode(value, sink), seal=self._options.verify, persist=persist
+        )
+        if pin:
+            self.pin(name)
+        events.emit("put", self._run, name, info.nbytes, self._tier.url)
+        if self._options.time_to_live is not None:
+            self._tier.set_time_to_live(self._run, self._options.time_to_live)
+        if time.monotonic() >= _next_look:
+            self._sweep_some()
+        return replace(info, tier=self._tier.url)
 
     def get(self, name: str, default: Any = ...) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
@@ -99,14 +151,25 @@ class Store(MutableMapping[str, Any]):
         Raises:
             ObjectNotFound: no such name (a `KeyError`).
             LayoutError: the object is damaged.
+            UntrustedObject: it would have to be unpickled, and the store was opened with ``trust="data"``.
+            TierError: it is in a lower tier that failed.
         """
         try:
-            stored = self._tier.open(self._run, name)
+            stored = self._stack.open(self._run, name)
         except ObjectNotFound:
             if default is ...:
                 raise
             return default
         data, description = stored.data, stored.description
+        if self._options.verify:
+            stored.verify()
+        if self._options.trust == "data" and not codecs.is_plain(description.recipe):
+            raise UntrustedObject(
+                f"{name!r} in run {self._run!r} is a {description.info.kind}, which has to be unpickled: that could run "
+                "code of whoever put it. Put it as arrays, or open the store with trust='code' if you trust its writers.",
+                name=name,
+                kind=description.info.kind,
+            )
         stream = parse_stream(stored.header, data, stored.path)
         buffers = [data[offset : offset + length] for offset, length in description.buffers]
         try:
@@ -121,7 +184,8 @@ class Store(MutableMapping[str, Any]):
             ObjectNotFound: no such name (a `KeyError`).
             LayoutError: the object is damaged.
         """
-        return self._tier.info(self._run, name)
+        info, tier = self._stack.info(self._run, name)
+        return replace(info, tier=tier)
 
     def list(self, pattern: str = "*") -> builtins.list[ObjectInfo]:
         """`info` of each object whose name matches a shell pattern (case counts), sorted by name.
@@ -139,11 +203,11 @@ class Store(MutableMapping[str, Any]):
 
     def names(self, pattern: str = "*") -> builtins.list[str]:
         """The names of the run that match a shell pattern, sorted."""
-        return [name for name in self._tier.names(self._run) if fnmatchcase(name, pattern)]
+        return [name for name in self._stack.names(self._run) if fnmatchcase(name, pattern)]
 
     def exists(self, name: str) -> bool:
         """Whether the run has an object of this name."""
-        return self._tier.exists(self._run, name)
+        return self._stack.exists(self._run, name)
 
     def delete(self, name: str) -> int:
         """Take a name away; those who hold its object keep it. Returns the object's bytes in whole pages.
@@ -151,15 +215,35 @@ class Store(MutableMapping[str, Any]):
         Raises:
             ObjectNotFound: no such name (a `KeyError`).
         """
-        return self._tier.delete(self._run, name)
+        return self._stack.delete(self._run, name)
+
+    def persist(self, name: str) -> None:
+        """Copy an object to the durable tier (the last one of ``spill=``); returns when it is safe there.
+
+        Raises:
+            ObjectNotFound: no such name (a `KeyError`).
+            SettingsError: the store has no lower tier.
+            TierError: the tier failed.
+        """
+        self._stack.persist(self._run, name)
+
+    def pin(self, name: str, pinned: bool = True) -> None:
+        """Keep an object in memory, however full that gets, until its name is put again or unpinned.
+
+        Raises:
+            ObjectNotFound: memory has no such name (a `KeyError`).
+        """
+        if not self._tier.pin(self._run, name, pinned):
+            self._stack.open(self._run, name)  # Comes up, or says what is there instead.
+            self._tier.pin(self._run, name, pinned)
 
     def runs(self) -> builtins.list[str]:
         """All runs of the store that hold objects, sorted."""
-        return self._tier.runs()
+        return self._stack.runs()
 
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        return self._tier.drop_run(self._run if run is None else run)
+        return self._stack.drop_run(self._run if run is None else run)
 
     def usage(self) -> Usage:
         """What the store takes and what is left."""
@@ -174,11 +258,33 @@ class Store(MutableMapping[str, Any]):
             objects=sum(map(len, runs)),
             runs=len(runs),
             leftovers=len(leftovers(self._root)),
+            tiers=tuple(_usage_of(tier) for tier in self._stack.lower),
         )
 
     def sweep(self, *, empty_pool: bool = False) -> Swept:
-        """Free what crashes left; ``empty_pool`` also gives the memory of warm segments back to the system."""
-        return sweep(self._root, empty_pool=empty_pool)
+        """Free what crashes left, and runs whose time is up.
+
+        Args:
+            empty_pool: also give the memory of warm segments back to the system.
+        """
+        done = [sweep(tier.root, empty_pool=empty_pool) for tier in self._stack.folders]
+        expired = self._tier.expired_runs()
+        for run in expired:
+            self._stack.drop_run(run)
+        swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), len(expired))
+        events.emit("sweep", "", "", swept.nbytes, self._tier.url)
+        return swept
+
+    def _sweep_some(self) -> None:
+        """The share of a put in cleaning up, so that nobody needs a timer."""
+        global _next_look
+        _next_look = time.monotonic() + _LOOK_INTERVAL
+        if not is_due(self._root):
+            return
+        for tier in self._stack.folders:
+            sweep_some(tier.root)
+        for run in self._tier.expired_runs()[:1]:
+            self._stack.drop_run(run)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
@@ -199,7 +305,7 @@ class Store(MutableMapping[str, Any]):
         return iter(self.names())
 
     def __len__(self) -> int:
-        return len(self._tier.names(self._run))
+        return len(self._stack.names(self._run))
 
     def __repr__(self) -> str:
         return f"<bodega.Store {self._root.path} run={self._run!r}>"
@@ -209,11 +315,48 @@ class Store(MutableMapping[str, Any]):
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (str(self._root.path), self._run, self._tier.capacity)
+        return _reopen, (str(self._root.path), self._run, self._options)
 
 
-def _reopen(root: str, run: str, capacity: int | None) -> Store:
-    return Store(open_root(root), run, capacity)
+def _reopen(root: str, run: str, options: Options) -> Store:
+    return Store(open_root(root), run, options)
+
+
+def _directory(root: Root, capacity: int | str | None = None) -> DirectoryTier:
+    return DirectoryTier(root, None if capacity is None else parse_capacity(capacity, root.size()))
+
+
+def _lower_tier(url: str, root: Root, options: Options) -> Tier:
+    if "://" in url:
+        from bodega.tiers.object_storage import ObjectStorageTier
+
+        return ObjectStorageTier(url, options=options.storage_options)
+    if Path(url) == root.path:
+        raise SettingsError(f"The lower tier {url} is the root itself: name another folder (spill=).")
+    return _directory(open_root(url, warm=False))
+
+
+def _usage_of(tier: Tier) -> TierUsage:
+    objects = sum(len(tier.names(run)) for run in tier.runs())
+    if isinstance(tier, DirectoryTier):
+        return TierUsage(tier.url, objects, ledger.read(tier.root), tier.capacity)
+    return TierUsage(tier.url, objects, None, None)
+
+
+def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Lower tiers as URLs and absolute folders."""
+    given = [spill] if isinstance(spill, (str, os.PathLike)) else spill
+    if not isinstance(given, (list, tuple)) or not all(
+        isinstance(each, (str, os.PathLike)) and str(each) for each in given
+    ):
+        raise SettingsError(
+            f"spill names a folder or a URL such as 's3://bucket/prefix', or a list of them, not {spill!r}."
+        )
+    urls = tuple(str(each) if "://" in str(each) else str(Path(each).expanduser().absolute()) for each in given)
+    for url in urls[:-1]:
+        if "://" in url:
+            raise SettingsError(f"Below object storage ({url}) there is no further tier: name it last in spill=.")
+    return urls
 
 
 def open(
@@ -221,18 +364,46 @@ def open(
     *,
     run: str | None = None,
     capacity: int | str | None = None,
+    spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    storage_options: Mapping[str, str] | None = None,
+    time_to_live: float | str | None = None,
+    prefault: int | str | None = None,
+    verify: bool = False,
+    trust: Trust = "code",
 ) -> Store:
     """Open a store, making its root where there is none.
 
     Args:
         root: a folder on tmpfs or a local disk; else ``BODEGA_ROOT``, else one of this user's in shared memory.
         run: the namespace of names; else ``BODEGA_RUN``, else ``default``.
-        capacity: how much all objects may take together, in bytes or as ``"8GiB"``; by default what the file
-            system has.
+        capacity: how much all objects in memory may take together: bytes, ``"8GiB"``, or a share of the file system
+            such as ``"50%"``; by default 80%.
+        spill: lower tiers, the fastest first: a folder on a disk, and last an ``s3://``, ``gs://``, ``az://`` or
+            ``file://`` URL. Objects move there when memory is full, and come up again when they are read. The last is
+            the durable tier. The root remembers them for whoever opens it without; ``()`` ends that.
+        storage_options: of object storage, such as endpoint and keys, in obstore's words; else the environment's.
+        time_to_live: a run that nothing is put into for so long (seconds, ``"12h"``, ``"7d"``) may be dropped.
+        prefault: how much memory to have warm for the first puts.
+        verify: keep a digest of every object that is put, and compare it with every get.
+        trust: ``"data"`` refuses every object that would have to be unpickled, which could run its writer's code.
 
     Raises:
         RootError: the folder cannot be used.
-        SettingsError: the capacity is not understood.
+        SettingsError: the capacity or another setting is not understood.
         UnsupportedPlatform: not Linux or macOS.
     """
-    return Store(open_root(root), resolve_run(run), None if capacity is None else parse_size(capacity))
+    checked = open_root(root)
+    if spill is not None:
+        remember(checked, _spill(spill))
+    options = Options(
+        capacity=capacity,
+        spill=recall(checked),
+        storage_options=storage_options,
+        time_to_live=None if time_to_live is None else parse_duration(time_to_live),
+        verify=verify,
+        trust=trust,
+    )
+    store = Store(checked, resolve_run(run), options)
+    if prefault is not None:
+        pool.prefault(checked, parse_capacity(prefault, checked.size()))
+    return store

@@ -6,20 +6,27 @@ Safe to run at any time, from many processes at once, beside readers and writers
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from typing import NamedTuple
 
 from bodega.memory import files, ledger, pool
 from bodega.memory.root import Root
 
+INTERVAL = 60.0
+"""Seconds between the small sweeps that puts do."""
+_MOST = 32
+"""Left-overs that a small sweep looks at."""
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+
+class Swept(NamedTuple):
     """What a sweep did."""
 
     files: int
     """Left-overs freed, or moved to the pool."""
     nbytes: int
     """Their bytes, and those of the pool where it was emptied."""
+    runs: int = 0
+    """Runs dropped because their time was up."""
 
 
 def sweep(root: Root, *, empty_pool: bool = False) -> Swept:
@@ -29,18 +36,41 @@ def sweep(root: Root, *, empty_pool: bool = False) -> Swept:
         root: what to sweep.
         empty_pool: also give the memory of warm segments back to the system.
     """
-    count = nbytes = 0
-    for path in leftovers(root):
-        with files.temporary_names(root):
-            freed = files.retire(root, path)
-        count += freed > 0
-        nbytes += freed
-    if empty_pool:
-        nbytes += pool.drain(root)
+    swept = _free(root, leftovers(root))
+    nbytes = swept.nbytes + (pool.drain(root) if empty_pool else 0)
     ledger.recount(root)
-    return Swept(count, nbytes)
+    return Swept(swept.files, nbytes)
+
+
+def sweep_some(root: Root) -> Swept:
+    """Free a few left-overs: the share of a put, so that no timer is needed."""
+    return _free(root, leftovers(root)[:_MOST])
+
+
+def is_due(root: Root) -> bool:
+    """Whether a small sweep is due, of all processes; says so to one caller only."""
+    path = f"{root.locks}/swept"
+    now = time.time()
+    try:
+        if now - os.stat(path).st_mtime < INTERVAL:
+            return False
+        os.utime(path)
+    except FileNotFoundError:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return False
+    return True
 
 
 def leftovers(root: Root) -> list[str]:
     """Paths of segments without a name: of a crash, being written, or replaced and still mapped."""
     return [f"{root.tmp}/{filename}" for filename in os.listdir(root.tmp)]
+
+
+def _free(root: Root, paths: list[str]) -> Swept:
+    count = nbytes = 0
+    for path in paths:
+        with files.temporary_names(root):
+            freed = files.retire(root, path)
+        count += freed > 0
+        nbytes += freed
+    return Swept(count, nbytes)

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from bodega.errors import LayoutError
 from bodega.layout import Encoded
 
+_PLAIN = ("array", "bytes", "bytearray")
+"""Codecs that need no pickle stream."""
+
 
 class Sink(Protocol):
     """Takes a pickle stream piece by piece, as a file does."""
@@ -46,6 +49,11 @@ def encode(value: object, sink: Sink) -> Encoded:
     return encode_object(value, sink)
 
 
+def is_plain(recipe: Mapping[str, Any]) -> bool:
+    """Whether a value is rebuilt without unpickling anything."""
+    return recipe.get("codec") in _PLAIN
+
+
 def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memoryview]) -> Any:
     """Rebuild a value over its buffers, which it then uses as its own memory.
 
@@ -58,7 +66,7 @@ def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memo
         from bodega.codecs.pickling import decode_object
 
         return decode_object(recipe, stream, buffers)
-    if codec not in ("array", "bytes", "bytearray"):
+    if not is_plain(recipe):
         raise LayoutError(f"The codec {codec!r} is not known: the object was put by a newer version, or is damaged.")
     if len(buffers) != 1:
         raise LayoutError(f"An object of the codec {codec!r} has one buffer, not {len(buffers)}: it is damaged.")

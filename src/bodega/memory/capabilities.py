@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import uuid
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -141,4 +140,4 @@ def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
 
 
 def _probe_path(folder: str) -> str:
-    return os.path.join(folder, f"probe-{uuid.uuid4().hex}")
+    return os.path.join(folder, f"probe-{os.urandom(16).hex()}")

@@ -6,16 +6,15 @@ on a system without them there is no limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 _MOUNT = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 62
 """Version 1 writes "no limit" as the largest number of whole pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLimit:
+class MemoryLimit(NamedTuple):
     """The limit of one control group, in bytes."""
 
     group: str

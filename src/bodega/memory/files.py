@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 from bodega.layout import Buffer, Pieces
 from bodega.memory import ledger, libc, locks, pool
@@ -20,7 +21,7 @@ from bodega.memory.root import Root
 _STRIPES = 64
 _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Draft:
@@ -41,6 +42,8 @@ class Draft:
         self._replaced = 0
         """Bytes of a small old segment that were counted out beforehand."""
         self._published = False
+        self.hasher: Any = None
+        """Fed with what is written, but for the header; must be set before the first write."""
 
     def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
         return self
@@ -107,11 +110,14 @@ class Draft:
 
     def _write(self, offset: int, views: list[memoryview]) -> int:
         views = [view for view in views if view.nbytes]
+        if self.hasher is not None:
+            for view in views if offset else views[1:]:
+                self.hasher.update(view)
         while views:
             try:
                 written = os.pwritev(self._descriptor, views, offset)
             except OSError as error:
-                if error.errno not in _FULL or not pool.drain(self._root):
+                if error.errno not in FULL or not pool.drain(self._root, sum(view.nbytes for view in views)):
                     raise
                 continue
             offset += written
@@ -121,13 +127,20 @@ class Draft:
                 views[0] = views[0][written:]
         return offset
 
-    def publish(self, folder: str, filename: str) -> None:
+    def read(self, offset: int, length: int) -> bytes:
+        """What was written there."""
+        return os.pread(self._descriptor, length, offset)
+
+    def publish(self, folder: str, filename: str, *, durable: bool = False) -> None:
         """Give the segment its name in one atomic step; what had the name before is retired.
 
         Args:
             folder: the run's; made where it is missing.
             filename: of the name.
+            durable: return only when file and name would survive the machine's power failing.
         """
+        if durable:
+            os.fsync(self._descriptor)
         path = f"{folder}/{filename}"
         displaced = None
         if self._end > self._counted:
@@ -146,6 +159,9 @@ class Draft:
                 self._published = True
         if displaced is not None:
             retire(self._root, displaced)
+        if durable:
+            _sync_folder(folder)
+            _sync_folder(self._root.runs)
 
     def _count(self, end: int, replaced: int = 0) -> None:
         more = ledger.pages(end) - self._counted
@@ -251,6 +267,46 @@ def remove(root: Root, path: str) -> int:
     else:
         ledger.add(root, -ledger.pages(size))
     return ledger.pages(size)
+
+
+def is_free(path: str) -> bool:
+    """Whether nobody maps a segment or has its lock, at this moment."""
+    descriptor = pool.seize(path)
+    if descriptor is None:
+        return False
+    pool.unlock(descriptor)
+    return True
+
+
+def evict(root: Root, path: str, status: os.stat_result) -> int:
+    """Take a name away if it still stands for a segment that nobody maps. Returns the bytes that are free now, else 0.
+
+    Args:
+        root: that has the name.
+        path: of the name.
+        status: of the segment, from when it was copied.
+    """
+    with name_lock(root, path):
+        descriptor = pool.seize(path)
+        if descriptor is None:
+            return 0
+        try:
+            if not pool.is_still(path, status):
+                return 0
+            os.unlink(path)
+        finally:
+            pool.unlock(descriptor)
+    nbytes = ledger.pages(status.st_size)
+    ledger.add(root, -nbytes)
+    return nbytes
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def retire(root: Root, path: str) -> int:

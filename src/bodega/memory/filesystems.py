@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 NETWORK_TYPES = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.cephfs", "fuse.glusterfs", "fuse.juicefs", "fuse.rclone",
@@ -16,8 +15,7 @@ NETWORK_TYPES = frozenset({
 """File systems where a lock or a mapping of one host means nothing to another."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """A mounted file system."""
 
     type: str
@@ -81,6 +79,8 @@ def _unescape(text: str) -> str:
 
 def _from_mount_command(place: Path) -> FileSystem:
     """MacOS has no ``/proc``: its ``mount`` prints ``device on /mount/point (type, option, ...)``."""
+    import subprocess  # Slow to import, and needed on macOS only.
+
     table = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
     best = FileSystem("unknown", "/")
     for line in table.splitlines():

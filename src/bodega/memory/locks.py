@@ -43,15 +43,16 @@ os.register_at_fork(after_in_child=_close_in_child)
 class Patience:
     """Waits a little longer each time, until the deadline; then raises `StoreBusy`."""
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, path: str, what: str, deadline: float | None = None) -> None:
         self._path, self._what = path, what
-        self._pause, self._end = 20e-6, time.monotonic() + DEADLINE
+        self._seconds = DEADLINE if deadline is None else deadline
+        self._pause, self._end = 20e-6, time.monotonic() + self._seconds
 
     def wait(self) -> None:
         """Sleep before the next try."""
-        if time.monotonic() > self._end:
+        if time.monotonic() >= self._end:
             raise StoreBusy(
-                f"{self._what} ({self._path}) has been locked by another process for {DEADLINE:.0f} s. It is stopped or "
+                f"{self._what} ({self._path}) has been locked by another process for {self._seconds:.0f} s. It is stopped or "
                 f"very slow: find it with 'fuser {self._path}', continue or end it, and try again.",
                 path=self._path,
             )
@@ -93,12 +94,13 @@ class Exclusive:
     Args:
         path: the lock file; made where it is missing, its folder is not.
         what: what the lock guards, for the message of `StoreBusy`.
+        deadline: seconds to wait at most, instead of `DEADLINE`.
     """
 
-    __slots__ = ("_descriptor", "_path", "_what")
+    __slots__ = ("_deadline", "_descriptor", "_path", "_what")
 
-    def __init__(self, path: str, what: str) -> None:
-        self._path, self._what = path, what
+    def __init__(self, path: str, what: str, deadline: float | None = None) -> None:
+        self._path, self._what, self._deadline = path, what, deadline
 
     def __enter__(self) -> int:
         descriptor = os.open(self._path, _LOCK_FILE, 0o600)
@@ -106,7 +108,7 @@ class Exclusive:
         forget_in_child(descriptor)
         try:
             if not try_exclusive(descriptor):
-                patience = Patience(self._path, self._what)
+                patience = Patience(self._path, self._what, self._deadline)
                 while not try_exclusive(descriptor):
                     patience.wait()
         except BaseException:

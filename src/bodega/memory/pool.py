@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from bodega.errors import SettingsError
 from bodega.memory import ledger, locks
 from bodega.memory.root import Root
 
 MINIMUM_SIZE = 1 << 20
 """Smaller segments are not worth a look into the folder."""
 MOST_SEGMENTS = 64
+_ZEROS = memoryview(bytes(1 << 20))
 MOST_SHARE = 8
 """The pool holds at most this fraction of the file system: one in eight bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Warm:
+class Warm(NamedTuple):
     """A segment taken from the pool: in the folder of temporary files, its exclusive lock held."""
 
     descriptor: int
@@ -53,9 +53,8 @@ def take(root: Root, need: int) -> Warm | None:
 
 def keep(root: Root, path: str, size: int) -> bool:
     """Move a segment, whose exclusive lock the caller holds, into the pool if it has room; returns whether it did."""
-    status = os.statvfs(root.path)
-    limit = status.f_blocks * status.f_frsize // MOST_SHARE
-    if not MINIMUM_SIZE <= size <= limit:
+    limit = root.size() // MOST_SHARE
+    if not root.warm or not MINIMUM_SIZE <= size <= limit:
         return False
     segments = _segments(root)
     count, total = len(segments), sum(size for _, size in segments)
@@ -66,8 +65,55 @@ def keep(root: Root, path: str, size: int) -> bool:
             count, total = count - 1, total - oldest
     if total + size > limit or count >= MOST_SEGMENTS:
         return False
-    os.rename(path, f"{root.pool}/{time.time_ns():016x}-{size:x}-{uuid.uuid4().hex}")
+    os.rename(path, _place(root, size))
     return True
+
+
+def prefault(root: Root, nbytes: int) -> None:
+    """Bring the pool to a number of bytes, so that the first puts already find warm pages.
+
+    The segments are halves: of the whole, of the rest, and so on, since a put takes one between half and twice its size.
+
+    Raises:
+        SettingsError: more than the pool may hold.
+        OSError: the file system lacks the space.
+    """
+    limit = root.size() // MOST_SHARE
+    if nbytes > limit:
+        raise SettingsError(
+            f"{nbytes:,} bytes cannot be kept warm in {root.path}: the pool holds {limit:,} at most, one of "
+            f"{MOST_SHARE} bytes of the file system. Ask for less (prefault=), or use a larger root."
+        )
+    missing = nbytes - size(root)
+    while missing >= MINIMUM_SIZE:
+        half = max(MINIMUM_SIZE, ledger.pages(missing // 2))
+        _add(root, half)
+        missing -= half
+
+
+def _add(root: Root, nbytes: int) -> None:
+    """A new segment whose pages are there."""
+    path = root.temporary()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if not locks.try_exclusive(descriptor):
+        # A sweep was faster, and takes the empty file for a left-over.
+        os.close(descriptor)
+        return
+    locks.forget_in_child(descriptor)
+    try:
+        for offset in range(0, nbytes, len(_ZEROS)):
+            os.pwrite(descriptor, _ZEROS[: nbytes - offset], offset)
+        os.rename(path, _place(root, nbytes))
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        unlock(descriptor)
+    ledger.add(root, nbytes)
+
+
+def _place(root: Root, nbytes: int) -> str:
+    return f"{root.pool}/{time.time_ns():016x}-{nbytes:x}-{os.urandom(16).hex()}"
 
 
 def drop(root: Root, name: str) -> int:
@@ -85,9 +131,14 @@ def drop(root: Root, name: str) -> int:
     return nbytes
 
 
-def drain(root: Root) -> int:
-    """Free the whole pool; returns how many bytes."""
-    return sum(drop(root, name) for name in sorted(os.listdir(root.pool)))
+def drain(root: Root, need: int | None = None) -> int:
+    """Free the oldest segments until ``need`` bytes are free, or all; returns how many bytes."""
+    freed = 0
+    for name in sorted(os.listdir(root.pool)):
+        if need is not None and freed >= need:
+            break
+        freed += drop(root, name)
+    return freed
 
 
 def size(root: Root) -> int:

@@ -11,8 +11,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +31,11 @@ def default_root() -> Path:
     if configured := os.environ.get(ROOT_VARIABLE):
         return Path(configured)
     shared_memory = Path("/dev/shm")  # noqa: S108 - the checks of `Root` are made for folders that all can write to
-    memory = sys.platform == "linux" and shared_memory.is_dir() and os.access(shared_memory, os.W_OK)
-    return (shared_memory if memory else Path(tempfile.gettempdir())) / f"bodega-{os.getuid()}"
+    if not (sys.platform == "linux" and shared_memory.is_dir() and os.access(shared_memory, os.W_OK)):
+        import tempfile  # Slow to import, and seldom needed.
+
+        shared_memory = Path(tempfile.gettempdir())
+    return shared_memory / f"bodega-{os.getuid()}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Root:
     portable_names: bool
     """File names must survive a file system that folds case or normalises Unicode."""
     capabilities: Capabilities
+    warm: bool = True
+    """Segments whose object is gone are kept for the next puts; on a disk that gains nothing."""
 
     @cached_property
     def runs(self) -> str:
@@ -76,13 +79,22 @@ class Root:
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
+    def size(self) -> int:
+        """Bytes of the whole file system."""
+        status = os.statvfs(self.path)
+        return status.f_blocks * status.f_frsize
+
     def temporary(self) -> str:
         """A path for a segment without a name; nobody else will ever pick it."""
         return f"{self.tmp}/{os.urandom(16).hex()}"
 
 
-def open_root(path: str | os.PathLike[str] | None = None) -> Root:
+def open_root(path: str | os.PathLike[str] | None = None, *, warm: bool = True) -> Root:
     """Find or make a root and check that it can be trusted.
+
+    Args:
+        path: the folder, else the default one.
+        warm: whether segments are kept warm there.
 
     Raises:
         RootError: not a folder, not this user's, open to others, not writable, on a network file system, or a
@@ -121,7 +133,7 @@ def open_root(path: str | os.PathLike[str] | None = None) -> Root:
         raise
     except OSError as error:
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
-    return Root(folder, portable_names, capabilities)
+    return Root(folder, portable_names, capabilities, warm)
 
 
 def _check_link(folder: Path) -> None:
@@ -169,7 +181,7 @@ def _enter(folder: Path) -> bool:
                 "choose an empty or a new folder",
             )
         # Two processes may be first at once: each writes its own file, one of them becomes the marker.
-        draft = folder / f"{MARKER}.{uuid.uuid4().hex}"
+        draft = folder / f"{MARKER}.{os.urandom(16).hex()}"
         draft.write_text(json.dumps({"format": FORMAT, "portable_names": _folds_names(folder)}), encoding="utf-8")
         try:
             os.link(draft, marker)
@@ -197,7 +209,7 @@ def _enter(folder: Path) -> bool:
 
 def _folds_names(folder: Path) -> bool:
     """Whether two names that differ by case, or by Unicode normalisation, are one file here."""
-    unique = uuid.uuid4().hex
+    unique = os.urandom(16).hex()
     probes = (f"{MARKER}.{unique}-a", f"{MARKER}.{unique}-A"), (f"{MARKER}.{unique}-\xe9", f"{MARKER}.{unique}-e\u0301")
     for written, looked_up in probes:
         path = folder / written

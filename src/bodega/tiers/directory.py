@@ -5,37 +5,99 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import socket
 import stat
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
+from types import TracebackType
 from typing import NamedTuple
 
 from bodega import layout
 from bodega.codecs import Sink
-from bodega.errors import ObjectNotFound, StoreFull
+from bodega.errors import BodegaError, LayoutError, StoreFull
 from bodega.memory import files, lease, ledger, pool
+from bodega.memory.cgroups import memory_limit
 from bodega.memory.root import Root
 from bodega.names import from_filename, to_filename
 from bodega.settings import current_task
+from bodega.tiers.base import Fetch
 
 SMALL = 64 * 1024
 """Objects up to here are read into private memory: cheaper than a mapping and its page faults."""
+SAFE_SHARE = 0.8
+"""Of the file system: what a store may take unless it is told."""
 _STREAM_IN_MEMORY = 8 << 20
 """Bytes of a pickle stream that are held before it goes to the segment as it is made."""
 _FIRST_READ = 4096
+_PART = 8 << 20
+"""Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
+_TIME_TO_LIVE = ".time-to-live"
+"""A file in the folder of a run; no name of an object begins with a dot."""
+_UNCHECKED = 1 << 20
+"""Bytes of small objects that are put between two looks at the machine's limits."""
+_UNLIMITED_SECONDS = 10.0
+"""For how long a container without a memory limit is taken to stay so: looking costs more than a small put."""
+_HEADROOM = 16 << 20
+"""What a container's memory limit must leave free for the task itself."""
 
 
 class Stored(NamedTuple):
     """An object, ready to be decoded: its description and its bytes."""
 
     path: str
+    status: os.stat_result
+    """Of the segment, from before this use."""
     header: layout.Header
     description: layout.Description
     data: memoryview
     """The whole object; writable, and private to whoever opened it."""
+
+    @property
+    def used_before(self) -> bool:
+        """Whether anybody opened it since it was written."""
+        return self.status.st_atime_ns > self.status.st_mtime_ns
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes of the object, some megabytes at a time."""
+        return (self.data[start : start + _PART] for start in range(0, self.header.total, _PART))
+
+    def sealed(self) -> memoryview:
+        """All bytes of the object, with its digest in the header."""
+        if not self.header.digest:
+            digest = layout.digester()
+            digest.update(self.data[layout.HEADER_SIZE :])
+            # The mapping is private: this changes the copy that goes out, not the object.
+            self.data[: layout.HEADER_SIZE] = layout.seal(self.data, self._block(), digest.digest())
+        return self.data
+
+    def verify(self) -> None:
+        """Compare the bytes with the digest, if there is one.
+
+        Raises:
+            LayoutError: they differ.
+        """
+        if self.header.digest:
+            digest = layout.digester()
+            digest.update(self.data[layout.HEADER_SIZE :])
+            layout.verify(self.header, digest.digest(), self.path)
+
+    def _block(self) -> memoryview:
+        start = self.header.description_offset
+        return self.data[start : start + self.header.block_length]
+
+
+class Entry(NamedTuple):
+    """An object as a listing of the folder shows it."""
+
+    used: int
+    """When it was last put or opened, nanoseconds."""
+    nbytes: int
+    """In whole pages."""
+    run: str
+    name: str
+    pinned: bool
 
 
 class _StreamSink:
@@ -84,63 +146,97 @@ class DirectoryTier:
 
     Args:
         root: a checked root.
-        capacity: bytes that all segments of the root may take together; None leaves it to the file system.
+        capacity: bytes that all segments of the root may take together; else a safe share of the file system.
+        make_room: asked to free a number of bytes by moving objects elsewhere; returns how many it could.
     """
 
-    def __init__(self, root: Root, capacity: int | None = None) -> None:
+    def __init__(
+        self, root: Root, capacity: int | None = None, make_room: Callable[[int], int] = lambda _need: 0
+    ) -> None:
         self.root = root
-        self.capacity = capacity
+        self.capacity = int(root.size() * SAFE_SHARE) if capacity is None else capacity
+        self.make_room = make_room
+        self._unchecked = 0
+        self._unlimited_until = 0.0
 
-    def put(self, run: str, name: str, encode: Callable[[Sink], layout.Encoded]) -> layout.ObjectInfo:
+    @property
+    def url(self) -> str:
+        """Its folder."""
+        return str(self.root.path)
+
+    def put(
+        self,
+        run: str,
+        name: str,
+        encode: Callable[[Sink], layout.Encoded],
+        *,
+        seal: bool = False,
+        publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
+    ) -> layout.ObjectInfo:
         """Write what ``encode`` yields and publish it.
+
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            encode: describes the value; its stream goes to the sink.
+            seal: compute a digest while writing.
+            publishing: held while the object gets its name.
 
         Raises:
             StoreFull: it does not fit; the old object of the name is untouched.
         """
         folder, filename = self._folder(run), self._filename(name)
-        with files.Draft(self.root, lambda need: self._admit(need, name)) as draft:
+        with self._draft(name) as draft:
+            if seal:
+                draft.hasher = layout.digester()
             sink = _StreamSink(draft)
-            try:
-                encoded = encode(sink)
-                if sink.is_written:
-                    sink.flush()
-                info = layout.ObjectInfo(
-                    name=name,
-                    run=run,
-                    id=os.urandom(16).hex(),
-                    nbytes=sink.length + sum(buffer.nbytes for buffer in encoded.buffers),
-                    kind=encoded.kind,
-                    created=datetime.now(timezone.utc),
-                    producer=layout.Producer(os.getpid(), socket.gethostname(), current_task.get()),
-                    schema=encoded.schema,
-                )
-                plan = layout.plan(
-                    info,
-                    encoded,
-                    stream_length=sink.length,
-                    stream_crc=sink.crc,
-                    stream_written=sink.is_written,
-                )
-                if not draft.begun:
-                    draft.begin(plan.total)
-                for offset, buffers in layout.pieces(plan, encoded, sink.held):
-                    draft.write(offset, buffers)
-            except OSError as error:
-                if error.errno not in {errno.ENOSPC, errno.EDQUOT} or isinstance(error, StoreFull):
-                    raise
-                raise self._full(name, None) from error
-            draft.publish(folder, filename)
+            encoded = encode(sink)
+            if sink.is_written:
+                sink.flush()
+            info = layout.ObjectInfo(
+                name=name,
+                run=run,
+                id=os.urandom(16).hex(),
+                nbytes=sink.length + sum(buffer.nbytes for buffer in encoded.buffers),
+                kind=encoded.kind,
+                created=datetime.now(timezone.utc),
+                producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
+                schema=encoded.schema,
+            )
+            plan = layout.plan(
+                info,
+                encoded,
+                stream_length=sink.length,
+                stream_crc=sink.crc,
+                stream_written=sink.is_written,
+            )
+            if not draft.begun:
+                draft.begin(plan.total)
+            for offset, buffers in layout.pieces(plan, encoded, sink.held):
+                draft.write(offset, buffers)
+            if seal:
+                head = layout.seal(plan.head, plan.description, draft.hasher.digest())
+                draft.write(0, [memoryview(head)])
+            with publishing:
+                draft.publish(folder, filename)
         return info
 
-    def open(self, run: str, name: str) -> Stored:
+    def open(self, run: str, name: str, *, touch: bool = True) -> Stored | None:
         """Take the lease of an object and read or map it.
 
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            touch: count this as a use.
+
         Raises:
-            ObjectNotFound: no such name in the run.
             LayoutError: damaged.
         """
         path = self._path(run, name)
-        descriptor, status = self._open(path, run, name)
+        opened = self._open(path)
+        if opened is None:
+            return None
+        descriptor, status = opened
         try:
             # A small file in one read; of a large one the first page, which nearly always has the description.
             head: bytes | bytearray
@@ -158,25 +254,29 @@ class DirectoryTier:
                 os.preadv(descriptor, [data], 0)
             else:
                 data = lease.map_private(descriptor, header.total, self.root.capabilities)
-            self._touch(descriptor, status)
+            if touch:
+                # The time of the last access is the age for eviction; that of the last change stays the object's own.
+                os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
         finally:
             os.close(descriptor)
-        view = memoryview(data)
+        view = memoryview(data)[: header.total]
         # Of a mapping the first page would have to be faulted in.
         known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
         block = known[header.description_offset : header.description_offset + header.block_length]
         description = layout.parse_description(header, head, block, owner=(run, name), path=path)
-        return Stored(path, header, description, view)
+        return Stored(path, status, header, description, view)
 
-    def info(self, run: str, name: str) -> layout.ObjectInfo:
+    def info(self, run: str, name: str) -> layout.ObjectInfo | None:
         """What the header of an object says; reads no data.
 
         Raises:
-            ObjectNotFound: no such name in the run.
             LayoutError: damaged.
         """
         path = self._path(run, name)
-        descriptor, status = self._open(path, run, name)
+        opened = self._open(path)
+        if opened is None:
+            return None
+        descriptor, status = opened
         try:
             head = os.pread(descriptor, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
@@ -193,16 +293,12 @@ class DirectoryTier:
         """Whether the run has the name."""
         return os.path.lexists(self._path(run, name))
 
-    def delete(self, run: str, name: str) -> int:
-        """Take a name away; returns its bytes in whole pages.
-
-        Raises:
-            ObjectNotFound: no such name in the run.
-        """
+    def delete(self, run: str, name: str) -> int | None:
+        """Take a name away; returns its bytes in whole pages, or None where there was none."""
         try:
             return files.remove(self.root, self._path(run, name))
         except FileNotFoundError:
-            raise self._not_found(run, name) from None
+            return None
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
@@ -214,14 +310,12 @@ class DirectoryTier:
 
     def drop_run(self, run: str) -> int:
         """Take all names of a run away; returns how many there were."""
-        folder, dropped = self._folder(run), 0
-        for name in self.names(run):
-            try:
-                files.remove(self.root, self._path(run, name))
-            except FileNotFoundError:
-                continue
-            dropped += 1
+        folder = self._folder(run)
+        dropped = sum(self.delete(run, name) is not None for name in self.names(run))
         try:
+            for filename in os.listdir(folder):
+                if filename.startswith("."):  # What is said of the run, such as its time-to-live.
+                    os.unlink(f"{folder}/{filename}")
             os.rmdir(folder)
         except FileNotFoundError:
             pass
@@ -230,6 +324,123 @@ class DirectoryTier:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
         return dropped
+
+    def upload(self, run: str, name: str, data: memoryview) -> None:
+        """Keep a sealed object that comes from another tier.
+
+        Raises:
+            StoreFull: it does not fit.
+        """
+        folder, filename = self._folder(run), self._filename(name)
+        with self._draft(name) as draft:
+            draft.begin(data.nbytes)
+            draft.write(0, [data])
+            draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
+
+    def receive(self, run: str, name: str, fetch: Fetch) -> None:
+        """Keep an object that is read from another tier, after comparing it with its digest.
+
+        Raises:
+            StoreFull: it does not fit.
+            LayoutError: its bytes are not those that were sent.
+            TierError: the other tier failed.
+        """
+        folder, filename = self._folder(run), self._filename(name)
+        header, end = fetch.header, 0
+        with self._draft(name) as draft:
+            draft.hasher = layout.digester()
+            draft.begin(header.total)
+            for part in fetch.parts():
+                pieces = [part] if end else [part[: layout.HEADER_SIZE], part[layout.HEADER_SIZE :]]
+                end = draft.write(end, pieces)
+            if end != header.total:
+                raise layout.damaged(filename, f"{end} bytes of {header.total} came")
+            layout.verify(header, draft.hasher.digest(), filename)
+            draft.publish(folder, filename)
+
+    def fetch(self, run: str, name: str) -> Fetch | None:
+        """Begin to read an object's bytes, under a lease."""
+        return self.open(run, name, touch=False)
+
+    def has(self, run: str, name: str, identity: str) -> bool:
+        """Whether the run has exactly this object under the name."""
+        try:
+            info = self.info(run, name)
+        except LayoutError:
+            return False
+        return info is not None and info.id == identity
+
+    def by_age(self) -> list[Entry]:
+        """All objects, the least recently used first."""
+        found = []
+        for run in self._scan(self.root.runs):
+            try:
+                with os.scandir(self._folder(run)) as entries:
+                    for entry in entries:
+                        status = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode) and not entry.name.startswith("."):
+                            used = max(status.st_atime_ns, status.st_mtime_ns)
+                            pinned = bool(status.st_mode & stat.S_ISVTX)
+                            nbytes = ledger.pages(status.st_size)
+                            found.append(Entry(used, nbytes, run, from_filename(entry.name), pinned))
+            except FileNotFoundError:
+                continue  # Dropped or deleted meanwhile.
+        return sorted(found)
+
+    def is_free(self, run: str, name: str) -> bool:
+        """Whether nobody maps an object, at this moment."""
+        return files.is_free(self._path(run, name))
+
+    def evict(self, run: str, name: str, status: os.stat_result) -> int:
+        """Take away a name whose object has been copied elsewhere, if nobody maps it and it is still that object.
+
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            status: of its segment, from when it was opened to be copied.
+
+        Returns:
+            The bytes that are free now, else 0.
+        """
+        return files.evict(self.root, self._path(run, name), status)
+
+    def pin(self, run: str, name: str, pinned: bool) -> bool:
+        """Keep an object from being moved to a lower tier, or no longer; returns whether there is one."""
+        try:
+            # A bit of the file's mode, so that it holds for all processes and goes with the object.
+            os.chmod(self._path(run, name), 0o600 | (stat.S_ISVTX if pinned else 0))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def set_time_to_live(self, run: str, seconds: float) -> None:
+        """Let a run be dropped once nothing was put into it for so long."""
+        path = f"{self._folder(run)}/{_TIME_TO_LIVE}"
+        text = f"{seconds}".encode()
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            return  # The run was dropped meanwhile.
+        try:
+            if os.pread(descriptor, 64, 0) != text:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, text, 0)
+        finally:
+            os.close(descriptor)
+
+    def expired_runs(self) -> list[str]:
+        """The runs whose time is up."""
+        expired = []
+        for run in self._scan(self.root.runs):
+            try:
+                with open(f"{self._folder(run)}/{_TIME_TO_LIVE}", encoding="ascii") as file:
+                    seconds = float(file.read())
+                # A folder changes with every name that comes, changes or goes.
+                if time.time() > os.stat(self._folder(run)).st_mtime + seconds:
+                    expired.append(run)
+            except (FileNotFoundError, ValueError):
+                continue  # None is set, or it is being written.
+        return sorted(expired)
 
     def _folder(self, run: str) -> str:
         return f"{self.root.runs}/{to_filename(run, portable=self.root.portable_names, what='run')}"
@@ -242,15 +453,15 @@ class DirectoryTier:
 
     def _scan(self, folder: str) -> list[str]:
         try:
-            return [from_filename(filename) for filename in os.listdir(folder)]
+            return [from_filename(filename) for filename in os.listdir(folder) if not filename.startswith(".")]
         except FileNotFoundError:
             return []
 
-    def _open(self, path: str, run: str, name: str) -> tuple[int, os.stat_result]:
+    def _open(self, path: str) -> tuple[int, os.stat_result] | None:
         try:
             descriptor, status = files.open_shared(path)
         except FileNotFoundError:
-            raise self._not_found(run, name) from None
+            return None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
@@ -260,55 +471,86 @@ class DirectoryTier:
             raise layout.damaged(path, "it is not a file")
         return descriptor, status
 
-    @staticmethod
-    def _touch(descriptor: int, status: os.stat_result) -> None:
-        # The time of the last access is the age for eviction; that of the last change stays the object's own.
-        os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+    def _draft(self, name: str) -> _Writing:
+        return _Writing(self, name)
 
-    def _not_found(self, run: str, name: str) -> ObjectNotFound:
-        import difflib
+    def admit(self, need: int, name: str) -> None:
+        """Count bytes that the root is about to grow by, or refuse them.
 
-        names = self.names(run)
-        matches = difflib.get_close_matches(name, names[:10_000], n=3)
-        if matches:
-            hint = f"Did you mean {', '.join(map(repr, matches))}?"
-        elif names:
-            hint = f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
-        else:
-            others = self.runs()
-            hint = "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
-        return ObjectNotFound(
-            f"There is no object {name!r} in run {run!r} of the store {self.root.path}. {hint}",
-            name=name,
-            run=run,
-            matches=matches,
-        )
-
-    def _admit(self, need: int, name: str) -> None:
-        """Count bytes that the root is about to grow by, or refuse them."""
-        if need >= pool.MINIMUM_SIZE:
-            free = self.root.free()
-            if need > free and need > free + pool.drain(self.root):
-                raise self._full(name, need)
-        used = ledger.add(self.root, need)
-        if need <= 0 or self.capacity is None or used <= self.capacity:
-            return
-        if used - pool.drain(self.root) > self.capacity:
+        Raises:
+            StoreFull: they do not fit, whatever is moved.
+        """
+        self._unchecked += need
+        if self._unchecked >= _UNCHECKED:
+            self._unchecked = 0
+            self._admit_to_machine(need, name)
+        excess = ledger.add(self.root, need) - self.capacity
+        if need > 0 and excess > 0 and self._free(excess, name) < excess:
             ledger.add(self.root, -need)
-            raise self._full(name, need)
+            raise self.full(name, need)
 
-    def _full(self, name: str, need: int | None) -> StoreFull:
-        free = self.root.free()
-        if self.capacity is not None:
-            free = min(free, max(0, self.capacity - ledger.read(self.root)))
+    def _admit_to_machine(self, need: int, name: str) -> None:
+        """Look at what the file system and the container's memory limit leave, and make room there."""
+        lack = need - self.root.free()
+        if lack > 0 and self._free(lack, name) < lack:
+            raise self.full(name, need)
+        if not self.root.filesystem.is_memory:
+            return
+        if time.monotonic() < self._unlimited_until:
+            return
+        limit = memory_limit()
+        if limit is None:
+            self._unlimited_until = time.monotonic() + _UNLIMITED_SECONDS
+            return
+        if need + _HEADROOM <= limit.free:
+            return
+        # What is freed here may have been charged to another container: look again.
+        self._free(need + _HEADROOM - limit.free, name)
+        limit = memory_limit()
+        if limit is not None and need + _HEADROOM > limit.free:
+            raise self.full(
+                name,
+                need,
+                f" The memory limit of this container ({limit.limit:,} bytes, {limit.free:,} free, {limit.group}) would "
+                "be passed, and the kernel would kill the task: raise the limit, or give the store memory that another "
+                "process has touched (prefault=).",
+            )
+
+    def _free(self, need: int, name: str) -> int:
+        """Give bytes back: of the pool first, then of objects that can move."""
+        freed = pool.drain(self.root, need)
+        if freed < need:
+            try:
+                freed += self.make_room(need - freed)
+            except BodegaError as error:
+                raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}") from error
+        return freed
+
+    def full(self, name: str, need: int | None, cause: str = "") -> StoreFull:
+        """The error for an object that does not fit."""
+        free = min(self.root.free(), max(0, self.capacity - ledger.read(self.root)))
         needs = "more bytes than are free" if need is None else f"{need:,} bytes more"
-        limit = "" if self.capacity is None else f", its capacity is {self.capacity:,} bytes"
         return StoreFull(
-            f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free{limit}. What was there "
-            "is untouched. Remove objects or runs ('bodega rm'), raise the capacity (capacity=), or use a root on a "
-            "larger file system (BODEGA_ROOT).",
+            f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free, its capacity is "
+            f"{self.capacity:,} bytes. What was there is untouched.{cause} Remove objects or runs ('bodega rm'), raise the "
+            "capacity (capacity=), name a lower tier (spill=), or use a root on a larger file system (BODEGA_ROOT).",
             name=name,
             need=need,
             free=free,
             path=str(self.root.path),
         )
+
+
+class _Writing(files.Draft):
+    """A draft whose errors of a full file system are `StoreFull`."""
+
+    def __init__(self, tier: DirectoryTier, name: str) -> None:
+        super().__init__(tier.root, lambda need: tier.admit(need, name))
+        self._tier, self._name = tier, name
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.errno in files.FULL:
+            raise self._tier.full(self._name, None) from error

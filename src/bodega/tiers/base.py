@@ -1,0 +1,60 @@
+"""What a tier below memory offers: whole objects as bytes, by run and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from bodega.layout import Header, ObjectInfo
+
+
+class Fetch(Protocol):
+    """An object on its way out of a tier."""
+
+    @property
+    def header(self) -> Header:
+        """The parsed header."""
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes of the object in order, the header first and whole in the first part.
+
+        Raises:
+            TierError: the tier failed, or the object was replaced meanwhile.
+        """
+
+
+class Tier(Protocol):
+    """A place for whole objects. No method takes a lock that outlives it; a missing name is None or False."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+
+    def exists(self, run: str, name: str) -> bool:
+        """Whether the run has the name."""
+
+    def info(self, run: str, name: str) -> ObjectInfo | None:
+        """What the header says."""
+
+    def names(self, run: str) -> list[str]:
+        """The names of a run, sorted."""
+
+    def runs(self) -> list[str]:
+        """The runs that hold objects, sorted."""
+
+    def upload(self, run: str, name: str, data: memoryview) -> None:
+        """Keep a sealed object (see `bodega.layout.seal`) in one atomic step; durable when this returns.
+
+        Raises:
+            StoreFull: it does not fit.
+            TierError: the tier failed; what was under the name before is still there.
+        """
+
+    def fetch(self, run: str, name: str) -> Fetch | None:
+        """Begin to read an object."""
+
+    def delete(self, run: str, name: str) -> int | None:
+        """Take a name away; returns the object's bytes, or None where there was none."""
+
+    def drop_run(self, run: str) -> int:
+        """Take all names of a run away; returns how many there were."""

@@ -1,0 +1,316 @@
+"""Tiers one above the other: memory, then a disk, then object storage.
+
+An object is put into memory, moves down when room is needed (a copy first, then the name above goes), and comes up
+again when it is read. A copy below stays when its object comes up, so that moving it down again costs nothing.
+
+Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
+only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
+waits for one, so two puts that make room at once cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from bodega import events, layout
+from bodega.codecs import Sink
+from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreBusy, StoreFull
+from bodega.memory import ledger, locks
+from bodega.tiers.base import Tier
+from bodega.tiers.directory import DirectoryTier, Stored
+
+_STRIPES = 1024
+_PATIENCE = 600.0
+"""Seconds that a transfer of a large object over a slow line may take."""
+_MARGIN = 20
+"""Room is made for one in so many bytes of the capacity at least, so that not every put has to."""
+_OLDEST_SECONDS = 5.0
+"""For how long the age of the oldest object above is taken to hold: finding it reads all folders."""
+_LOOKS = 3
+"""How often all tiers are searched for a name: it may move between two of them during a search."""
+
+
+class TierStack:
+    """Objects in one of several tiers.
+
+    Args:
+        top: where objects are put and mapped.
+        lower: what they move to, the fastest first. The last one is the durable tier.
+    """
+
+    def __init__(self, top: DirectoryTier, lower: Sequence[Tier] = ()) -> None:
+        self.top = top
+        self.lower = tuple(lower)
+        self._tiers: tuple[Tier, ...] = (top, *lower)
+        self._folders = [tier for tier in self._tiers if isinstance(tier, DirectoryTier)]
+        self._oldest, self._oldest_until = 0, 0.0
+        for above, below in zip(self._tiers, self.lower, strict=False):
+            if isinstance(above, DirectoryTier):
+                above.make_room = partial(self._make_room, above, below)
+
+    @property
+    def folders(self) -> list[DirectoryTier]:
+        """The tiers that objects can be mapped from."""
+        return self._folders
+
+    def put(
+        self,
+        run: str,
+        name: str,
+        encode: Callable[[Sink], layout.Encoded],
+        *,
+        seal: bool = False,
+        persist: bool = False,
+    ) -> layout.ObjectInfo:
+        """Publish what ``encode`` yields in memory, and in the durable tier if asked for.
+
+        Raises:
+            StoreFull: it does not fit; the old object of the name is untouched.
+            TierError: a lower tier failed. The object is in memory; what was below may still be there.
+            SettingsError: there is no durable tier.
+        """
+        if not self.lower:
+            if persist:
+                raise self._nothing_durable(name)
+            return self.top.put(run, name, encode, seal=seal)
+        return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(run, name, persist))
+
+    def persist(self, run: str, name: str) -> None:
+        """Copy an object to the durable tier.
+
+        Raises:
+            ObjectNotFound: no such name in the run.
+            TierError: the tier failed.
+            SettingsError: there is no durable tier.
+        """
+        if not self.lower:
+            raise self._nothing_durable(name)
+        with self._transfer(run, name):
+            for tier in self._folders:
+                if self._copy_down(tier, self.lower[-1], run, name):
+                    return
+            if not self.lower[-1].exists(run, name):
+                raise self._not_found(run, name)
+
+    def open(self, run: str, name: str) -> Stored:
+        """Take the lease of an object and read or map it; one from below comes up first if it has to.
+
+        Raises:
+            ObjectNotFound: no such name in the run.
+            LayoutError: damaged.
+            StoreFull: there is no room for it to come up.
+            TierError: a tier that may have it failed.
+        """
+        stored = self.top.open(run, name)
+        if stored is not None:
+            events.emit("get", run, name, stored.header.total, self.top.url)
+            return stored
+        for _ in range(_LOOKS if self.lower else 0):
+            for tier in self.lower:
+                stored = self._open_below(tier, run, name)
+                if stored is not None:
+                    events.emit("get", run, name, stored.header.total, tier.url)
+                    return stored
+            stored = self.top.open(run, name)
+            if stored is not None:
+                return stored
+        raise self._not_found(run, name)
+
+    def info(self, run: str, name: str) -> tuple[layout.ObjectInfo, str]:
+        """What the header of an object says, and the URL of the tier that has it.
+
+        Raises:
+            ObjectNotFound: no such name in the run.
+            LayoutError: damaged.
+            TierError: a tier that may have it failed.
+        """
+        for _ in range(_LOOKS if self.lower else 1):
+            for tier in self._tiers:
+                info = tier.info(run, name)
+                if info is not None:
+                    return info, tier.url
+        raise self._not_found(run, name)
+
+    def exists(self, run: str, name: str) -> bool:
+        """Whether the run has the name."""
+        return any(tier.exists(run, name) for tier in self._tiers)
+
+    def delete(self, run: str, name: str) -> int:
+        """Take a name away everywhere; returns the object's bytes.
+
+        Raises:
+            ObjectNotFound: no such name in the run.
+            TierError: a lower tier failed; the object is where it was.
+        """
+        if self.lower:
+            with self._transfer(run, name):
+                # From below, so that a crash leaves no old copy to come up again.
+                found = [tier.delete(run, name) for tier in reversed(self._tiers)]
+        else:
+            found = [self.top.delete(run, name)]
+        nbytes = max((size for size in found if size is not None), default=None)
+        if nbytes is None:
+            raise self._not_found(run, name)
+        events.emit("delete", run, name, nbytes, self.top.url)
+        return nbytes
+
+    def names(self, run: str) -> list[str]:
+        """The names of a run, sorted."""
+        return _union(tier.names(run) for tier in self._tiers)
+
+    def runs(self) -> list[str]:
+        """The runs that hold objects, sorted."""
+        return _union(tier.runs() for tier in self._tiers)
+
+    def drop_run(self, run: str) -> int:
+        """Take all names of a run away; returns how many there were."""
+        dropped = len(self.names(run))
+        self.top.drop_run(run)
+        for tier in reversed(self.lower):
+            tier.drop_run(run)
+        if self.lower:
+            # A reader may have brought one up in the meantime.
+            self.top.drop_run(run)
+        events.emit("drop", run, "", 0, self.top.url)
+        return dropped
+
+    @contextmanager
+    def _replacing(self, run: str, name: str, persist: bool) -> Iterator[None]:
+        """Around the publishing of an object: what lower tiers have under its name is replaced or goes."""
+        with self._transfer(run, name):
+            yield
+            for tier in reversed(self.lower):
+                if persist and tier is self.lower[-1]:
+                    self._copy_down(self.top, tier, run, name)
+                else:
+                    tier.delete(run, name)
+
+    @contextmanager
+    def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
+        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
+        path = f"{self.top.root.locks}/transfer-{stripe:04}"
+        with locks.Exclusive(path, f"The transfer of {name!r} between tiers", deadline):
+            yield
+
+    def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:
+        if isinstance(tier, DirectoryTier):
+            stored = tier.open(run, name)
+            if stored is None or not self._is_hot(stored):
+                return stored
+            with self._transfer(run, name):
+                if self.top.exists(run, name):
+                    return self.top.open(run, name)
+                return self._bring_up(tier, run, name, [self.top]) or stored
+        with self._transfer(run, name):
+            # While this waited another process may have brought it up.
+            for folder in self._folders:
+                stored = folder.open(run, name)
+                if stored is not None:
+                    return stored
+            return self._bring_up(tier, run, name, self._folders)
+
+    def _bring_up(self, tier: Tier, run: str, name: str, folders: Sequence[DirectoryTier]) -> Stored | None:
+        """Copy an object into the first folder that has room for it, and open it there."""
+        for folder in folders:
+            fetch = tier.fetch(run, name)
+            if fetch is None:
+                return None
+            if not fetch.header.digest:
+                raise layout.damaged(f"{tier.url} {run}/{name}", "it has no digest, and so cannot be checked")
+            try:
+                folder.receive(run, name, fetch)
+            except StoreFull:
+                if isinstance(tier, DirectoryTier):
+                    return None
+                if folder is folders[-1]:
+                    raise
+                continue
+            events.emit("promote", run, name, fetch.header.total, folder.url)
+            return folder.open(run, name)
+        return None
+
+    def _is_hot(self, stored: Stored) -> bool:
+        """Whether an object on a disk was read before, and there is room above it or something older to give way."""
+        if not stored.used_before:
+            return False
+        if ledger.read(self.top.root) + stored.header.total <= self.top.capacity:
+            return True
+        if time.monotonic() > self._oldest_until:
+            entries = self.top.by_age()
+            self._oldest = entries[0].used if entries else 0
+            self._oldest_until = time.monotonic() + _OLDEST_SECONDS
+        return stored.status.st_atime_ns > self._oldest
+
+    def _make_room(self, tier: DirectoryTier, below: Tier, need: int) -> int:
+        """Move the least recently used objects that nobody maps to the next tier; returns the bytes freed."""
+        freed, aim = 0, max(need, tier.capacity // _MARGIN)
+        for entry in tier.by_age():
+            if freed >= aim:
+                break
+            if entry.pinned:
+                continue
+            try:
+                freed += self._move_down(tier, below, entry.run, entry.name)
+            except (StoreBusy, LayoutError):
+                # On its way already, or damaged: whoever asks for it will hear of that.
+                continue
+            except StoreFull:
+                if freed >= need:
+                    break
+                raise
+        return freed
+
+    def _move_down(self, tier: DirectoryTier, below: Tier, run: str, name: str) -> int:
+        with self._transfer(run, name, deadline=0.0):
+            if not tier.is_free(run, name):
+                return 0
+            status = self._copy_down(tier, below, run, name)
+            freed = 0 if status is None else tier.evict(run, name, status)
+        if freed:
+            events.emit("evict", run, name, freed, tier.url)
+        return freed
+
+    def _copy_down(self, tier: DirectoryTier, below: Tier, run: str, name: str) -> os.stat_result | None:
+        """See to it that a lower tier has an object; returns the status of its segment, or None where there is none."""
+        stored = tier.open(run, name, touch=False)
+        if stored is None:
+            return None
+        there = below.info(run, name)
+        if there is None or there.id != stored.header.id:
+            below.upload(run, name, stored.sealed())
+            events.emit("spill", run, name, stored.header.total, below.url)
+        return stored.status
+
+    def _nothing_durable(self, name: str) -> SettingsError:
+        return SettingsError(
+            f"{name!r} cannot be persisted: the store {self.top.url} has no lower tier. Name one (spill=), such as a "
+            "folder on a disk or s3://bucket/prefix."
+        )
+
+    def _not_found(self, run: str, name: str) -> ObjectNotFound:
+        from difflib import get_close_matches  # Slow to import, and seldom needed.
+
+        names = self.names(run)
+        matches = get_close_matches(name, names[:10_000], n=3)
+        if matches:
+            hint = f"Did you mean {', '.join(map(repr, matches))}?"
+        elif names:
+            hint = f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
+        else:
+            others = self.runs()
+            hint = "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
+        return ObjectNotFound(
+            f"There is no object {name!r} in run {run!r} of the store {self.top.url}. {hint}",
+            name=name,
+            run=run,
+            matches=matches,
+        )
+
+
+def _union(lists: Iterator[list[str]]) -> list[str]:
+    return sorted(set().union(*lists))
