@@ -78,9 +78,11 @@ def measure(store: bodega.Store) -> list[dict[str, Any]]:
 
         # A B A B: the machine's speed drifts.
         puts, writes = [], []
+        batch = max(1, min(50, 16 * MIB // size))
         for _ in range(max(1, min(20, repeats))):
-            puts.append(seconds(lambda: store.put(next(names), array), 1, drop))  # noqa: B023 - used at once
-            writes.append(seconds(lambda: bare_write(folder, array.data), 1))  # noqa: B023
+            puts.append(seconds(lambda: store.put(next(names), array), batch))  # noqa: B023 - used at once
+            drop()
+            writes.append(seconds(lambda: bare_write(folder, array.data), batch))  # noqa: B023
         store.put("x", array)
         store.put("x", array)
         warm = seconds(lambda: store.put("x", array), max(3, repeats // 4))  # noqa: B023
