@@ -36,8 +36,10 @@ def test_runs_any_project_and_returns_readable_outputs(project, runner) -> None:
 
 @pytest.mark.parametrize("runner", ["SequentialRunner", "ThreadRunner", "ParallelRunner"])
 def test_runs_by_class_path(project, runner: str) -> None:
-    project.run(f"--runner=bodega.kedro.{runner}")
+    output = project.run(f"--runner=bodega.kedro.{runner}")
     assert project.stored().get("total") == TOTAL
+    for progress in ("Completed node: add", "Completed 4 out of 4 tasks", "Pipeline execution completed successfully"):
+        assert progress in output
 
 
 @needs_runner_params

@@ -6,6 +6,7 @@ go to the store, so that no node sees what another changes in its inputs, and pr
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from kedro.io.data_catalog import SharedMemoryDataCatalog
@@ -24,30 +25,44 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
 
-class SequentialRunner(kedro_runner.SequentialRunner):
+class _OverTheStore(AbstractRunner):
+    """What the three runners add to Kedro's."""
+
+    _apart = False
+    """Whether every node runs in a process of its own."""
+
+    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
+        """Register the pipeline's datasets, then run as Kedro does.
+
+        Raises:
+            SettingsError: a dataset has to cross processes, but the project's ``bodega.yml`` keeps it out of the store.
+            TaskFailed: the process of a node died.
+        """
+        register(pipeline, catalog, current_place.get() or place_apart(), apart=self._apart)
+        return super().run(pipeline, catalog, *args, **options)
+
+    @property
+    def _logger(self) -> logging.Logger:
+        # Kedro shows the progress that its own modules report; from a logger of ours its default configuration hides it.
+        return logging.getLogger(kedro_runner.__name__)
+
+
+class SequentialRunner(_OverTheStore, kedro_runner.SequentialRunner):
     """Runs one node after the other; each gets its own private view of its inputs."""
 
-    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
-        """Register the pipeline's datasets, then run as Kedro does."""
-        register(pipeline, catalog, current_place.get() or place_apart())
-        return super().run(pipeline, catalog, *args, **options)
 
-
-class ThreadRunner(kedro_runner.ThreadRunner):
+class ThreadRunner(_OverTheStore, kedro_runner.ThreadRunner):
     """Runs nodes in threads; each gets its own private view of its inputs."""
 
-    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
-        """Register the pipeline's datasets, then run as Kedro does."""
-        register(pipeline, catalog, current_place.get() or place_apart())
-        return super().run(pipeline, catalog, *args, **options)
 
-
-class ParallelRunner(kedro_runner.ParallelRunner):
+class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
     """Runs nodes in processes that share data through the store; there is no manager process.
 
     A node starts as soon as its inputs exist. Hooks run in the workers, those of plugins and of ``settings.HOOKS``.
     ``KEDRO_MP_CONTEXT`` chooses between fork, spawn and forkserver.
     """
+
+    _apart = True
 
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
         """Choose the number of processes.
@@ -65,16 +80,6 @@ class ParallelRunner(kedro_runner.ParallelRunner):
 
     def __del__(self) -> None:
         """Nothing to shut down: there is no manager process."""
-
-    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
-        """Register the pipeline's datasets, then run as Kedro does.
-
-        Raises:
-            SettingsError: a dataset has to cross processes, but the project's ``bodega.yml`` keeps it out of the store.
-            TaskFailed: the process of a node died.
-        """
-        register(pipeline, catalog, current_place.get() or place_apart(), apart=True)
-        return super().run(pipeline, catalog, *args, **options)
 
     def _run(
         self,
