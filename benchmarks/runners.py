@@ -1,0 +1,182 @@
+"""Kedro's runners against bodega's: the house-prices example, each run in a fresh ``kedro run`` process.
+
+Kedro's runners take the environment ``memory``, bodega's the environment ``bodega`` with a new root for each run, so
+that none finds segments kept warm by the one before. The runners take turns, since a machine's speed drifts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+from kedro.framework.hooks import hook_impl
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bodega.demo.example import copy_example
+
+RUNNERS = {
+    "kedro.runner.SequentialRunner": "memory",
+    "kedro.runner.ParallelRunner": "memory",
+    "bodega.kedro.SequentialRunner": "bodega",
+    "bodega.kedro.ParallelRunner": "bodega",
+}
+"""Each with the example's environment that it runs in."""
+OURS = "bodega.kedro.ParallelRunner"
+AIMS = {"kedro.runner.ParallelRunner": 1.5, "kedro.runner.SequentialRunner": 1.0}
+"""How many times as long as our ParallelRunner these shall take at least."""
+PARTS = {"process": "whole process", "run": "run alone", "cpu": "CPU, all processes"}
+RESULTS = Path("bench-results")
+_REPORT = "BODEGA_BENCH_REPORT"
+_SETTINGS = """
+from benchmarks.runners import Stopwatch
+
+HOOKS = (Stopwatch(),)
+"""
+
+
+class Stopwatch:
+    """The hook that times a runner's ``run``, with the registration of datasets that bodega's own hook does for it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._since = 0.0
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self) -> None:
+        """Note when the run begins."""
+        self._since = perf_counter()
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Write down the seconds since."""
+        Path(os.environ[_REPORT]).write_text(json.dumps(perf_counter() - self._since), encoding="ascii")
+
+
+def measure(project: Path, runner: str, multiplier: int) -> dict[str, float]:
+    """Seconds of one ``kedro run``, by part.
+
+    Raises:
+        click.ClickException: it failed; the message is what it printed.
+    """
+    root = tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm")
+    report = project / "seconds.json"
+    report.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "BODEGA_ROOT": root,
+        "DO_NOT_TRACK": "1",
+        "MULTIPLIER": str(multiplier),
+        "PYTHONPATH": os.fspath(Path(__file__).parents[1]),
+        _REPORT: os.fspath(report),
+    }
+    command = [sys.executable, "-m", "kedro", "run", "--runner", runner, "--env", RUNNERS[runner]]
+    try:
+        before, began = os.times(), perf_counter()
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        process, after = perf_counter() - began, os.times()
+    finally:
+        shutil.rmtree(root)
+    if done.returncode != 0:
+        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"process": process, "run": json.loads(report.read_text(encoding="ascii")), "cpu": cpu}
+
+
+def summarise(times: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Medians by runner and part, and how many times as long as our ParallelRunner each took."""
+    medians = {
+        runner: {part: statistics.median(each[part] for each in runs) for part in PARTS}
+        for runner, runs in times.items()
+    }
+    ratios = {
+        runner: {part: seconds / medians[OURS][part] for part, seconds in parts.items()}
+        for runner, parts in medians.items()
+    }
+    return {"seconds": times, "medians": medians, "ratios": ratios}
+
+
+def as_table(summary: dict[str, Any], title: str) -> Table:
+    """One row per runner: median, range and ratio of each part."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("runner", no_wrap=True)
+    for heading in PARTS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("ratio", justify="right", no_wrap=True)
+    for runner, runs in summary["seconds"].items():
+        cells = []
+        for part in PARTS:
+            seconds = [each[part] for each in runs]
+            cells += [
+                f"{summary['medians'][runner][part]:.2f} ({min(seconds):.2f} - {max(seconds):.2f})",
+                f"{summary['ratios'][runner][part]:.2f}",
+            ]
+        table.add_row(runner, *cells)
+    return table
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("bodega", "kedro", "numpy", "pandas", "pyarrow")},
+    }
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m benchmarks.runners
+  python -m benchmarks.runners --multiplier 10 --repeats 9
+"""
+)
+@click.option("--multiplier", type=click.IntRange(1), default=100, show_default=True, help="Times the 1,460 houses.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of each runner.")
+def main(multiplier: int, repeats: int) -> None:
+    """Time the house-prices example under Kedro's runners and bodega's, and write bench-results/runners.json.
+
+    Each run is a fresh process. Ratios are to bodega's ParallelRunner: above 1 means slower than it.
+    """
+    console = Console()
+    machine = _machine()
+    times: dict[str, list[dict[str, float]]] = {runner: [] for runner in RUNNERS}
+    with tempfile.TemporaryDirectory(prefix="bodega-bench-") as folder:
+        project = copy_example(Path(folder) / "project")
+        with (project / "src" / "house_prices" / "settings.py").open("a", encoding="utf-8") as settings:
+            settings.write(_SETTINGS)
+        for runner in RUNNERS:
+            measure(project, runner, 1)  # Bytecode and libraries are in the caches from here on.
+        for turn in track(range(repeats * len(RUNNERS)), description="kedro run", console=console):
+            runner = list(RUNNERS)[turn % len(RUNNERS)]
+            times[runner].append(measure(project, runner, multiplier))
+    summary = summarise(times)
+    title = f"House prices x{multiplier}: median seconds of {repeats} (fastest - slowest); ratios to {OURS}"
+    console.print(as_table(summary, title))
+    for runner, aim in AIMS.items():
+        ratio = summary["ratios"][runner]["process"]
+        console.print(
+            f"{runner} takes {ratio:.2f} times as long; the aim is {aim}: {'met' if ratio >= aim else 'MISSED'}."
+        )
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "runners.json"
+    facts = {"multiplier": multiplier, "repeats": repeats, "machine": machine, **summary}
+    path.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    console.print(f"Written to {path}")
+
+
+if __name__ == "__main__":
+    main()
