@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         UntrustedObject,
     )
     from bodega.layout import ObjectInfo, Producer
+    from bodega.memory.sweep import Swept
     from bodega.store import Store, Usage, open
-    from bodega.sweep import Swept
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _HOMES = {
     "ObjectInfo": "layout",
     "Producer": "layout",
     "Store": "store",
-    "Swept": "sweep",
+    "Swept": "memory.sweep",
     "Usage": "store",
     "open": "store",
 }

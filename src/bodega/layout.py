@@ -206,13 +206,14 @@ class Header(NamedTuple):
     """Of all bytes behind the header; empty where the object has none (see `seal`)."""
 
 
-def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> Header:
+def parse_header(data: bytes | bytearray | memoryview, size: int, path: str, *, whole: bool = True) -> Header:
     """Read the header at the start of a file's bytes.
 
     Args:
         data: at least the first 128 bytes of the file, if it has so many.
         size: of the whole file.
         path: for messages.
+        whole: the object must end within the size; otherwise the size is only of what was read of it.
 
     Raises:
         LayoutError: not an object, of another format, or cut short.
@@ -230,7 +231,7 @@ def parse_header(data: bytes | bytearray | memoryview, size: int, path: str) -> 
             path, f"it has format {version} (flags {flags}); this version of bodega knows {FORMAT} (flags 0, 1)"
         )
     block_length = description_length + _ENTRY.size * buffer_count
-    if total > size:
+    if whole and total > size:
         raise damaged(path, f"it is cut short: {size} bytes of {total}")
     for offset, length in ((description_offset, block_length), (stream_offset, stream_length)):
         if offset < HEADER_SIZE or offset + length > total:

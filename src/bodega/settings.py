@@ -82,6 +82,13 @@ def parse_capacity(capacity: int | str, whole: int) -> int:
     return parse_size(capacity)
 
 
+def redact_url(url: str) -> str:
+    """A URL without user, password and query, which may be secrets."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 

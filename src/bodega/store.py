@@ -16,9 +16,9 @@ from bodega.errors import InvalidName, LayoutError, NotShareable, ObjectNotFound
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
+from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import to_filename
 from bodega.settings import parse_capacity, parse_duration, resolve_run
-from bodega.sweep import Swept, is_due, leftovers, sweep, sweep_some
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.record import recall, remember

@@ -15,7 +15,7 @@ import pytest
 
 import bodega
 from bodega.memory import files, locks, pool
-from bodega.sweep import sweep
+from bodega.memory.sweep import sweep
 
 SIZE = 1 << 20
 LONG = bool(os.environ.get("BODEGA_STRESS"))

@@ -40,7 +40,7 @@ from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.root import MARKER, default_root, open_root
-from bodega.sweep import leftovers
+from bodega.memory.sweep import leftovers
 
 
 def check(root: str | os.PathLike[str] | None = None) -> list[Finding]:

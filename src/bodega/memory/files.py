@@ -21,6 +21,9 @@ from bodega.memory.root import Root
 _STRIPES = 64
 _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NO_TIMES = getattr(os, "O_NOATIME", 0)
+"""Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -234,7 +237,11 @@ def open_shared(path: str) -> tuple[int, os.stat_result]:
     """
     patience: locks.Patience | None = None
     while True:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            descriptor = os.open(path, _READ | _NO_TIMES)
+        except PermissionError:
+            # Another user's file, whose times are not ours to keep; or one that cannot be read at all.
+            descriptor = os.open(path, _READ)
         try:
             if locks.try_shared(descriptor):
                 status = os.fstat(descriptor)

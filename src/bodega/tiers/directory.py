@@ -20,6 +20,7 @@ from bodega.errors import BodegaError, LayoutError, StoreFull
 from bodega.memory import files, lease, ledger, pool
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.root import Root
+from bodega.memory.sweep import sweep
 from bodega.names import from_filename, to_filename
 from bodega.settings import current_task
 from bodega.tiers.base import Fetch
@@ -35,6 +36,7 @@ _PART = 8 << 20
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
 _TIME_TO_LIVE = ".time-to-live"
 """A file in the folder of a run; no name of an object begins with a dot."""
+_TRIES = 3
 _UNCHECKED = 1 << 20
 """Bytes of small objects that are put between two looks at the machine's limits."""
 _UNLIMITED_SECONDS = 10.0
@@ -485,9 +487,22 @@ class DirectoryTier:
             self._unchecked = 0
             self._admit_to_machine(need, name)
         excess = ledger.add(self.root, need) - self.capacity
-        if need > 0 and excess > 0 and self._free(excess, name) < excess:
+        if need <= 0 or excess <= 0:
+            return
+        try:
+            # Others come, go and make room at the same time: what counts is the total.
+            for _ in range(_TRIES):
+                self._free(excess, name)
+                excess = ledger.read(self.root) - self.capacity
+                if excess <= 0:
+                    return
+            # A crash may have left files, or the count too high.
+            sweep(self.root, empty_pool=True)
+            if ledger.add(self.root, need) > self.capacity:
+                raise self.full(name, need)
+        except BaseException:
             ledger.add(self.root, -need)
-            raise self.full(name, need)
+            raise
 
     def _admit_to_machine(self, need: int, name: str) -> None:
         """Look at what the file system and the container's memory limit leave, and make room there."""

@@ -11,7 +11,6 @@ waits for one, so two puts that make room at once cannot wait for each other.
 from __future__ import annotations
 
 import os
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,8 +28,6 @@ _PATIENCE = 600.0
 """Seconds that a transfer of a large object over a slow line may take."""
 _MARGIN = 20
 """Room is made for one in so many bytes of the capacity at least, so that not every put has to."""
-_OLDEST_SECONDS = 5.0
-"""For how long the age of the oldest object above is taken to hold: finding it reads all folders."""
 _LOOKS = 3
 """How often all tiers are searched for a name: it may move between two of them during a search."""
 
@@ -48,7 +45,7 @@ class TierStack:
         self.lower = tuple(lower)
         self._tiers: tuple[Tier, ...] = (top, *lower)
         self._folders = [tier for tier in self._tiers if isinstance(tier, DirectoryTier)]
-        self._oldest, self._oldest_until = 0, 0.0
+        self._oldest = 0
         for above, below in zip(self._tiers, self.lower, strict=False):
             if isinstance(above, DirectoryTier):
                 above.make_room = partial(self._make_room, above, below)
@@ -240,10 +237,10 @@ class TierStack:
             return False
         if ledger.read(self.top.root) + stored.header.total <= self.top.capacity:
             return True
-        if time.monotonic() > self._oldest_until:
+        # What was the oldest once is older still than what is now: mostly no folder has to be read.
+        if stored.status.st_atime_ns > self._oldest:
             entries = self.top.by_age()
             self._oldest = entries[0].used if entries else 0
-            self._oldest_until = time.monotonic() + _OLDEST_SECONDS
         return stored.status.st_atime_ns > self._oldest
 
     def _make_room(self, tier: DirectoryTier, below: Tier, need: int) -> int:

@@ -1,0 +1,334 @@
+"""Objects in object storage (S3, Google Cloud Storage, Azure, a folder): the durable tier, through obstore.
+
+An object is one blob, its bytes those of its file in memory, so that any tool can copy it. Every transfer is in parts, several at
+once, each tried again by itself. The storage shows an object when its last part is there, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bodega import layout
+from bodega.errors import SettingsError, TierError
+from bodega.names import from_filename, to_filename
+from bodega.settings import redact_url
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_Result = TypeVar("_Result")
+
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
+_FIRST_READ = 1 << 20
+_PART = 8 << 20
+_PARTS_AT_ONCE = 8
+_TRIES = 5
+"""Of each request, by us; obstore itself tries again when a server answers with an error of its own."""
+_FIRST_PAUSE = 0.1
+_RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+_runtime_process: int | None = None
+"""Which process has obstore's runtime."""
+_CLIENT = {"timeout": "60 seconds", "connect_timeout": "5 seconds"}
+
+
+class Download:
+    """An object on its way out of object storage."""
+
+    def __init__(self, tier: ObjectStorageTier, run: str, name: str, head: Any, e_tag: str | None) -> None:
+        self._tier, self._run, self._name, self._e_tag = tier, run, name, e_tag
+        self._head = memoryview(head)
+        self.header = layout.parse_header(self._head, max(len(self._head), layout.HEADER_SIZE), tier.url, whole=False)
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes of the object in order, some megabytes at a time.
+
+        Raises:
+            TierError: the storage failed, or has another object under the name now.
+        """
+        total = self.header.total
+        yield self._head[:total]
+        ranges = iter(range(len(self._head), total, _PART))
+        waiting: deque[Future[memoryview]] = deque()
+        with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="bodega-download") as pool:
+            try:
+                for start in ranges:
+                    waiting.append(pool.submit(self._part, start, min(start + _PART, total)))
+                    if len(waiting) == _PARTS_AT_ONCE:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _part(self, start: int, end: int) -> memoryview:
+        def read() -> memoryview:
+            data, _ = self._tier.read(self._run, self._name, start, end, self._e_tag)
+            if len(data) != end - start:
+                raise ConnectionError(f"{len(data)} bytes came of {end - start}")
+            return data
+
+        return self._tier.attempt(read, self._run, self._name, "read")
+
+
+class ObjectStorageTier:
+    """Objects under a URL.
+
+    Args:
+        url: such as ``s3://bucket/prefix``.
+        options: obstore's configuration, such as endpoint and keys; what is missing comes from the environment.
+
+    Raises:
+        SettingsError: the URL or an option is not understood, or obstore is not installed.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
+        scheme = url.partition("://")[0]
+        if scheme not in SCHEMES:
+            raise SettingsError(f"The scheme {scheme!r} of {url!r} is not known: use one of {', '.join(SCHEMES)}.")
+        self._address = url
+        self._options = dict(options or {})
+        self._client: Any = None
+        self._obstore()
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+        return redact_url(self._address)
+
+    def exists(self, run: str, name: str) -> bool:
+        """Whether the run has the name."""
+        return self._size(run, name) is not None
+
+    def info(self, run: str, name: str) -> layout.ObjectInfo | None:
+        """What the header of an object says; reads its first bytes only."""
+        found = self._first(run, name, 1 << 14)
+        if found is None:
+            return None
+        head, _ = found
+        header = layout.parse_header(head, len(head), self._where(run, name), whole=False)
+        end = header.description_offset + header.block_length
+        block = head[header.description_offset : end]
+        if len(block) < header.block_length:
+            block = self.attempt(lambda: self.read(run, name, header.description_offset, end)[0], run, name, "read")
+        where = self._where(run, name)
+        return layout.parse_description(header, head, block, owner=(run, name), path=where).info
+
+    def names(self, run: str) -> list[str]:
+        """The names of a run, sorted."""
+        prefix = f"{self._run_key(run)}/"
+        return sorted(from_filename(key.rpartition("/")[2]) for key in self._list(prefix, run))
+
+    def runs(self) -> list[str]:
+        """The runs that hold objects, sorted."""
+        found = self.attempt(lambda: self._obstore().list_with_delimiter(self._opened()), "", "", "listed")
+        runs = [from_filename(prefix.strip("/").rpartition("/")[2]) for prefix in found["common_prefixes"]]
+        # Folders stay when their last file goes, and some servers keep them too.
+        return sorted(run for run in runs if self._list(f"{self._run_key(run)}/", run, most=1))
+
+    def upload(self, run: str, name: str, data: memoryview) -> None:
+        """Keep a sealed object in one atomic step; durable when this returns."""
+
+        def put() -> None:
+            self._obstore().put(
+                self._opened(), self._key(run, name), data, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
+
+        self.attempt(put, run, name, "written")
+        size = self._size(run, name)
+        if size != data.nbytes:
+            raise self._failed(run, name, "written", f"it has {size} bytes of {data.nbytes} afterwards")
+
+    def fetch(self, run: str, name: str) -> Download | None:
+        """Begin to read an object."""
+        found = self._first(run, name, _FIRST_READ)
+        return None if found is None else Download(self, run, name, *found)
+
+    def delete(self, run: str, name: str) -> int | None:
+        """Take a name away; returns its bytes, or None where there was none."""
+        size = self._size(run, name)
+        if size is not None:
+            self._remove([self._key(run, name)], run, name)
+        return size
+
+    def drop_run(self, run: str) -> int:
+        """Take all names of a run away; returns how many there were."""
+        keys = self._list(f"{self._run_key(run)}/", run)
+        if keys:
+            self._remove(keys, run, "")
+        return len(keys)
+
+    def read(
+        self, run: str, name: str, start: int, end: int, e_tag: str | None = None
+    ) -> tuple[memoryview, str | None]:
+        """A range of an object and the tag of its version, in one request and one try.
+
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            start: first byte.
+            end: behind the last byte; may lie behind the object's.
+            e_tag: fail where the object is of another version.
+        """
+        options: dict[str, Any] = {"range": (start, end)}
+        if e_tag is not None:
+            options["if_match"] = e_tag
+        result = self._obstore().get(self._opened(), self._key(run, name), options=options)
+        return memoryview(result.bytes()), result.meta["e_tag"]
+
+    def attempt(self, action: Callable[[], _Result], run: str, name: str, done: str) -> _Result:
+        """Do a request, again after a while where it failed for a reason that may pass.
+
+        Raises:
+            FileNotFoundError: no such key.
+            TierError: it failed for good.
+        """
+        from obstore import exceptions
+
+        final = (
+            exceptions.PermissionDeniedError,
+            exceptions.UnauthenticatedError,
+            exceptions.PreconditionError,
+            exceptions.InvalidPathError,
+            exceptions.UnknownConfigurationKeyError,
+        )
+        pause = _FIRST_PAUSE
+        for tried in range(1, _TRIES + 1):
+            try:
+                return action()
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise self._failed(run, name, done, self._reason(error)) from None
+                raise
+            except TierError:
+                raise
+            except final as error:
+                raise self._failed(run, name, done, self._reason(error)) from None
+            except Exception as error:
+                if tried == _TRIES:
+                    raise self._failed(run, name, done, self._reason(error)) from None
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - many clients should not come at once
+                pause *= 2
+        raise AssertionError("unreachable")
+
+    def __repr__(self) -> str:
+        return f"<ObjectStorageTier {self.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._address, self._options)
+
+    def _first(self, run: str, name: str, length: int) -> tuple[memoryview, str | None] | None:
+        try:
+            return self.attempt(lambda: self.read(run, name, 0, length), run, name, "read")
+        except FileNotFoundError:
+            return None
+
+    def _size(self, run: str, name: str) -> int | None:
+        try:
+            meta = self.attempt(lambda: self._obstore().head(self._opened(), self._key(run, name)), run, name, "found")
+        except FileNotFoundError:
+            return None
+        return int(meta["size"])
+
+    def _list(self, prefix: str, run: str, most: int | None = None) -> list[str]:
+        def collect() -> list[str]:
+            chunks = self._obstore().list(self._opened(), prefix)
+            return [meta["path"] for chunk in islice(chunks, most) for meta in chunk]
+
+        return self.attempt(collect, run, "", "listed")
+
+    def _remove(self, keys: list[str], run: str, name: str) -> None:
+        def remove() -> None:
+            try:
+                self._obstore().delete(self._opened(), keys)
+            except FileNotFoundError:  # Somebody else was faster; a folder says so, S3 does not.
+                return
+
+        self.attempt(remove, run, name, "removed")
+
+    def _run_key(self, run: str) -> str:
+        return to_filename(run, portable=True, what="run")
+
+    def _key(self, run: str, name: str) -> str:
+        return f"{self._run_key(run)}/{to_filename(name, portable=True)}"
+
+    def _where(self, run: str, name: str) -> str:
+        return f"{self.url.rstrip('/')}/{self._key(run, name)}"
+
+    def _obstore(self) -> ModuleType:
+        try:
+            import obstore
+        except ImportError:
+            raise SettingsError(
+                f"The lower tier {self.url} needs obstore, which is not installed: pip install 'bodega[s3]'."
+            ) from None
+        return obstore
+
+    def _opened(self) -> Any:
+        """The client of this process.
+
+        Raises:
+            TierError: this process was forked from one that used object storage. The threads of obstore's runtime, of
+                which there is one a process, were left behind, and a request would hang.
+        """
+        global _runtime_process
+        if _runtime_process not in (None, os.getpid()):
+            raise TierError(
+                f"{self.url} cannot be reached from a process that was forked after its parent had used object storage. "
+                "Start it by 'spawn' or 'forkserver' instead (KEDRO_MP_CONTEXT=spawn for bodega's ParallelRunner).",
+                tier=self.url,
+            )
+        _runtime_process = os.getpid()
+        if self._client is None:
+            from obstore import store
+
+            options: dict[str, Any] = {}
+            scheme = self._address.partition("://")[0]
+            if scheme == "file":
+                options["mkdir"] = True
+            elif scheme != "memory":
+                client = dict(_CLIENT)
+                endpoint = self._options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
+                if endpoint.startswith("http://"):
+                    client["allow_http"] = "true"
+                options = {"config": self._options, "client_options": client, "retry_config": _RETRIES}
+            try:
+                self._client = store.from_url(self._address, **options)
+            except Exception as error:
+                raise SettingsError(
+                    f"The lower tier {self.url} cannot be opened: {self._reason(error)}. See obstore's configuration."
+                ) from None
+        return self._client
+
+    def _reason(self, error: BaseException) -> str:
+        """The first line of what obstore says, without what may be a secret."""
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        secrets = [*self._options.values(), *(value for key, value in os.environ.items() if _is_secret(key))]
+        for secret in sorted((each for each in secrets if len(str(each)) > 3), key=len, reverse=True):
+            if "://" not in str(secret):
+                text = text.replace(str(secret), "***")
+        return f"{type(error).__name__}: {text[:400]}"
+
+    def _failed(self, run: str, name: str, done: str, reason: str) -> TierError:
+        subject = f"{name!r} of run {run!r}" if name else f"The run {run!r}" if run else "The list of runs"
+        return TierError(
+            f"{subject} could not be {done} in {self.url} ({reason}). What is in memory is untouched. Check that the "
+            "storage is reachable, that the bucket exists, and that the keys may read, write, list and delete.",
+            tier=self.url,
+            run=run,
+            name=name,
+        )
+
+
+def _is_secret(variable: str) -> bool:
+    return variable.startswith(("AWS_", "AZURE_", "GOOGLE_")) and any(
+        word in variable for word in ("KEY", "SECRET", "TOKEN", "PASSWORD")
+    )

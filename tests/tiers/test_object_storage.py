@@ -1,0 +1,255 @@
+"""Objects in a real S3 server, over a line that fails in every way."""
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import uuid
+
+import numpy as np
+import pytest
+
+import bodega
+from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreFull, TierError
+from bodega.tiers import object_storage
+from bodega.tiers.object_storage import ObjectStorageTier
+
+pytest.importorskip("obstore", reason="pip install obstore")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def url():
+    return f"s3://bucket/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(object_storage, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(object_storage, "_RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(object_storage, "_CLIENT", {"timeout": "20 seconds", "connect_timeout": "2 seconds"})
+
+
+@pytest.fixture
+def store(root, url, s3_options):
+    return bodega.open(root, capacity="64MiB", spill=url, storage_options=s3_options)
+
+
+def on_line(line, s3_options):
+    return {**s3_options, "endpoint": line.endpoint}
+
+
+def afresh(tmp_path, url, options, **more):
+    """Another host: the same storage, and nothing in memory."""
+    return bodega.open(tmp_path / uuid.uuid4().hex, spill=url, storage_options=options, **more)
+
+
+def test_objects_of_all_sizes_come_back(store, tmp_path, url, s3_options):
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 1000, MIB - 3000, MIB, 3 * MIB + 1, 20 * MIB):
+        value = rng.integers(0, 255, size, "u1")
+        store.put(f"x{size}", value, persist=True)
+        got = afresh(tmp_path, url, s3_options).get(f"x{size}")
+        np.testing.assert_array_equal(got, value)
+        got += 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "ä €", "A", "%41", "a b?c#d&e=f", ".dot", "~", "x" * 200, "\n"])
+def test_names_are_kept(store, tmp_path, url, s3_options, name):
+    store.put(name, 1, persist=True)
+    fresh = afresh(tmp_path, url, s3_options)
+    assert fresh.names() == [name]
+    assert fresh.get(name) == 1
+    assert fresh.info(name).tier == str(fresh.root)
+
+
+def test_what_is_said_of_an_object_needs_its_first_bytes_only(store, tmp_path, url, s3_options):
+    info = store.put("x", {"a": np.zeros(5 * MIB, "u1")}, persist=True)
+    fresh = afresh(tmp_path, url, s3_options)
+    found = fresh.info("x")
+    assert (found.id, found.kind, found.nbytes, found.tier) == (info.id, info.kind, info.nbytes, url)
+    assert fresh.usage().used == 0
+    assert fresh.usage().tiers[0].objects == 1
+    assert "x" in fresh
+    assert "y" not in fresh
+    with pytest.raises(ObjectNotFound, match="'x'"):
+        fresh.get("xx")
+
+
+def test_what_is_deleted_is_gone_everywhere(store, tmp_path, url, s3_options):
+    for name in "abc":
+        store.put(name, name, persist=True)
+    store.with_run("other").put("a", 1, persist=True)
+    store.delete("a")
+    fresh = afresh(tmp_path, url, s3_options)
+    assert fresh.names() == ["b", "c"]
+    assert fresh.runs() == ["default", "other"]
+    assert fresh.drop_run() == 2
+    assert fresh.runs() == ["other"]
+    with pytest.raises(ObjectNotFound):
+        fresh.delete("b")
+
+
+def test_a_new_value_is_not_stale_in_the_storage(store, tmp_path, url, s3_options):
+    store.put("x", 1, persist=True)
+    store.put("x", 2)
+    assert afresh(tmp_path, url, s3_options).names() == []
+    store.persist("x")
+    assert afresh(tmp_path, url, s3_options).get("x") == 2
+
+
+def test_a_small_memory_holds_much_over_disk_and_storage(root, tmp_path, url, s3_options):
+    disk = tmp_path / "disk"
+    store = bodega.open(root, capacity="8MiB", spill=[disk, url], storage_options=s3_options, verify=True)
+    store._stack.lower[0].capacity = 16 * MIB
+    for number in range(40):
+        store.put(f"x{number}", np.full(MIB // 8, float(number)))
+    usage = store.usage()
+    assert usage.used <= 8 * MIB
+    assert usage.tiers[0].used <= 16 * MIB
+    assert usage.tiers[1].objects >= 14
+    for number in range(40):
+        assert store.get(f"x{number}").max() == number
+        assert store.usage().used <= 8 * MIB
+
+
+def test_many_threads_ask_for_one_object_that_comes_up_once(store, tmp_path, url, s3_options):
+    store.put("x", np.ones(4 * MIB, "u1"), persist=True)
+    fresh, got, promoted = afresh(tmp_path, url, s3_options), [], []
+    with bodega.store.events.watching(lambda event: event.action == "promote" and promoted.append(event)):
+        threads = [threading.Thread(target=lambda: got.append(fresh.get("x").sum())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert got == [4 * MIB] * 4
+    assert len(promoted) == 1
+
+
+def test_a_broken_connection_resumes(store, tmp_path, url, s3_options, line):
+    value = np.random.default_rng(1).integers(0, 255, 30 * MIB, "u1")
+    store.put("x", value, persist=True)
+    line.cut_after, line.cuts = 3 * MIB, 3
+    got = afresh(tmp_path, url, on_line(line, s3_options)).get("x")
+    assert line.cuts == 0
+    np.testing.assert_array_equal(got, value)
+
+
+def test_a_slow_line_is_waited_for(store, tmp_path, url, s3_options, line):
+    store.put("x", np.ones(MIB, "u1"), persist=True)
+    line.delay = 0.05
+    assert afresh(tmp_path, url, on_line(line, s3_options)).get("x").sum() == MIB
+
+
+def test_a_storage_that_lies_is_found_out(store, tmp_path, url, s3_options, line):
+    store.put("x", np.ones(4 * MIB, "u1"), persist=True)
+    line.garble = True
+    fresh = afresh(tmp_path, url, on_line(line, s3_options))
+    with pytest.raises((LayoutError, TierError)):
+        fresh.get("x")
+    assert fresh.usage().used == 0
+    line.garble = False
+    assert fresh.get("x").sum() == 4 * MIB
+
+
+def test_a_storage_that_is_down_loses_nothing_in_memory(root, url, s3_options, line):
+    store = bodega.open(root, capacity="8MiB", spill=url, storage_options=on_line(line, s3_options))
+    for number in range(6):
+        store.put(f"x{number}", np.full(MIB // 8, float(number)))
+    line.down = True
+    with pytest.raises(TierError, match="reachable"):
+        store.put("x0", 1, persist=True)
+    assert store.get("x0") == 1
+    with pytest.raises(StoreFull, match=r"lower tier.*could not be"):
+        store.put("big", np.ones(6 * MIB, "u1"))
+    with pytest.raises(TierError):
+        store.get("elsewhere")
+    assert all(store.get(f"x{number}").max() == number for number in range(1, 6))
+    line.down = False
+    store.put("big", np.ones(6 * MIB, "u1"))
+    assert store.get("x1").max() == 1.0
+
+
+def test_wrong_keys_are_denied_and_never_shown(root, url, s3_options, caplog):
+    wrong = {**s3_options, "secret_access_key": "wrong-and-secret-too"}
+    store = bodega.open(root, spill=url, storage_options=wrong)
+    with pytest.raises(TierError, match=r"keys may") as caught:
+        store.put("x", 1, persist=True)
+    text = f"{caught.value!r} {caught.value} {store!r} {store._stack.lower[0]!r} {store.usage.__doc__} {caplog.text}"
+    for secret in (*wrong.values(), *s3_options.values()):
+        assert secret in ("us-east-1", "false") or "://" in secret or secret not in text
+    assert store.get("x") == 1
+    assert s3_options["secret_access_key"] not in (root / "tiers.json").read_text()
+
+
+def test_a_missing_bucket_is_named(root, s3_options):
+    store = bodega.open(root, spill="s3://no-such-bucket-here/x", storage_options=s3_options)
+    with pytest.raises(TierError, match="no-such-bucket-here"):
+        store.put("x", 1, persist=True)
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x", "s4://bucket"])
+def test_unknown_schemes(root, url):
+    with pytest.raises(SettingsError, match="scheme"):
+        bodega.open(root, spill=url)
+
+
+def test_an_overwritten_object_is_not_mixed_with_the_old_one(store, tmp_path, url, s3_options):
+    tier = ObjectStorageTier(url, s3_options)
+    store.put("x", np.zeros(20 * MIB, "u1"), persist=True)
+    fetch = tier.fetch("default", "x")
+    store.put("x", np.ones(20 * MIB, "u1"), persist=True)
+    with pytest.raises(TierError, match="Precondition"):
+        list(fetch.parts())
+
+
+def _in_child(store, queue):
+    try:
+        queue.put(int(store.get("x").sum()))
+    except TierError as error:
+        queue.put(str(error))
+
+
+def test_a_child_that_was_forked_too_late_says_so(store, tmp_path, url, s3_options):
+    store.put("x", np.ones(2 * MIB, "u1"), persist=True)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(afresh(tmp_path, url, s3_options), queue))
+    child.start()
+    assert "spawn" in queue.get(timeout=60)
+    child.join(20)
+
+
+def test_a_spawned_child_has_its_own_connection(store, tmp_path, url, s3_options):
+    store.put("x", np.ones(2 * MIB, "u1"), persist=True)
+    fresh = afresh(tmp_path, url, s3_options)
+    assert fresh.info("x").name == "x"
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).get('x').sum())"
+    child = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(fresh), capture_output=True, check=False)
+    assert child.stdout.strip() == str(2 * MIB).encode(), child.stderr
+    assert pickle.loads(pickle.dumps(fresh)).get("x").sum() == 2 * MIB
+
+
+def test_a_folder_as_object_storage(root, tmp_path):
+    url = f"file://{tmp_path}/bucket"
+    store = bodega.open(root, spill=url)
+    for number in range(5):
+        store.put(f"x/{number}", np.full(MIB, number, "u1"), persist=True)
+    fresh = bodega.open(tmp_path / "fresh", spill=url)
+    assert fresh.names() == [f"x/{number}" for number in range(5)]
+    assert fresh.get("x/3").max() == 3
+    assert fresh.drop_run() == 5
+    assert fresh.runs() == []
+
+
+def test_keys_come_from_the_environment(root, url, s3_options, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_options["endpoint"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_options["access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_options["secret_access_key"])
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    store = bodega.open(root, spill=url)
+    store.put("x", 1, persist=True)
+    assert store._stack.lower[0].exists("default", "x")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in repr(store)

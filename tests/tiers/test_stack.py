@@ -1,0 +1,409 @@
+"""Objects move between memory and a disk, and nothing is lost, stale or torn on the way."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bodega
+from bodega import events
+from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreFull, UntrustedObject
+from bodega.memory.sweep import INTERVAL
+from bodega.tiers import stack
+
+MIB = 1 << 20
+
+
+def block(value, nbytes=MIB):
+    return np.full(nbytes // 8, float(value))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return tmp_path / "disk"
+
+
+@pytest.fixture
+def small(root, disk):
+    """A store that holds seven blocks in memory."""
+    return bodega.open(root, capacity="8MiB", spill=disk)
+
+
+@pytest.fixture
+def seen():
+    happened = []
+    with events.watching(happened.append):
+        yield happened
+
+
+def actions(seen, action):
+    return [event.name for event in seen if event.action == action]
+
+
+def tier_of(store, name):
+    return Path(store.info(name).tier).name
+
+
+def test_a_full_store_moves_the_least_recently_used_down(small, disk, seen):
+    for number in range(7):
+        small.put(f"x{number}", block(number))
+    small.get("x0")
+    small.put("x7", block(7))
+    assert actions(seen, "spill") == actions(seen, "evict") == ["x1"]
+    assert (tier_of(small, "x1"), tier_of(small, "x0")) == ("disk", Path(small.root).name)
+    assert small.get("x1").max() == 1.0
+    assert small.names() == [f"x{number}" for number in range(8)]
+
+
+def test_everything_stays_readable_and_whole(small):
+    for number in range(40):
+        small.put(f"x{number}", {"data": block(number), "number": number})
+    for number in range(40):
+        value = small.get(f"x{number}")
+        assert value["number"] == number
+        assert (value["data"] == number).all()
+        value["data"] += 1
+        assert small.get(f"x{number}")["data"].max() == number
+    usage = small.usage()
+    assert usage.used <= usage.capacity
+    assert usage.tiers[0].objects + usage.objects >= 40
+
+
+def test_a_hot_object_comes_up_again(small, seen):
+    for number in range(8):
+        small.put(f"x{number}", block(number))
+    assert tier_of(small, "x0") == "disk"
+    small.delete("x7")
+    small.get("x0")
+    assert actions(seen, "promote") == []
+    small.get("x0")
+    assert actions(seen, "promote") == ["x0"]
+    assert tier_of(small, "x0") != "disk"
+
+
+def test_reading_everything_in_turn_moves_nothing(small, seen):
+    for number in range(20):
+        small.put(f"x{number}", block(number))
+    for _ in range(3):
+        for number in range(20):
+            small.get(f"x{number}")
+    assert actions(seen, "promote") == []
+
+
+def test_what_came_up_goes_down_again_without_a_copy(small, seen):
+    for number in range(8):
+        small.put(f"x{number}", block(number))
+    small.delete("x7")
+    small.get("x0")
+    small.get("x0")
+    seen.clear()
+    for number in range(20):
+        small.put(f"y{number}", block(number))
+    assert "x0" in actions(seen, "evict")
+    assert "x0" not in actions(seen, "spill")
+
+
+def test_a_new_object_replaces_what_lies_below(small):
+    for number in range(12):
+        small.put(f"x{number}", block(number))
+    assert tier_of(small, "x0") == "disk"
+    small.put("x0", "new")
+    assert small.get("x0") == "new"
+    assert tier_of(small, "x0") != "disk"
+    small.delete("x0")
+    with pytest.raises(ObjectNotFound):
+        small.get("x0")
+
+
+def test_a_pinned_object_stays(small):
+    small.put("x", block(1), pin=True)
+    small.put("y", block(2))
+    small.pin("y")
+    for number in range(20):
+        small.put(f"z{number}", block(number))
+    assert tier_of(small, "x") != "disk"
+    assert tier_of(small, "y") != "disk"
+    small.pin("y", False)
+    for number in range(20):
+        small.put(f"z{number}", block(number))
+    assert tier_of(small, "y") == "disk"
+
+
+def test_a_mapped_object_stays(small):
+    small.put("x", block(1))
+    held = small.get("x")
+    for number in range(20):
+        small.put(f"z{number}", block(number))
+    assert tier_of(small, "x") != "disk"
+    assert held.max() == 1.0
+
+
+def test_full_of_what_cannot_move_is_an_error_that_loses_nothing(small):
+    for number in range(7):
+        small.put(f"x{number}", block(number), pin=True)
+    with pytest.raises(StoreFull, match="spill="):
+        small.put("x0", block(9, 4 * MIB))
+    assert small.get("x0").max() == 0.0
+    assert small.usage().used <= small.usage().capacity
+
+
+def test_the_lower_tier_is_full_too(root, disk):
+    bodega.open(disk, capacity="2MiB")
+    store = bodega.open(root, capacity="4MiB", spill=disk)
+    store._stack.lower[0].capacity = 2 * MIB
+    with pytest.raises(StoreFull, match="lower tier"):
+        for number in range(20):
+            store.put(f"x{number}", block(number))
+    assert all(store.get(name).max() == int(name[1:]) for name in store)
+
+
+def test_whoever_opens_the_root_finds_what_moved(small, root):
+    for number in range(12):
+        small.put(f"x{number}", block(number))
+    other = bodega.open(root)
+    assert other.get("x0").max() == 0.0
+    other.delete("x0")
+    assert "x0" not in small
+    assert bodega.open(root, spill=())._stack.lower == ()
+
+
+def test_persisted_objects_survive_the_memory(root, disk, tmp_path):
+    store = bodega.open(root, spill=disk)
+    store.put("x", block(1), persist=True)
+    store.put("y", block(2))
+    store.persist("y")
+    store.put("z", 3)
+    fresh = bodega.open(tmp_path / "fresh", spill=disk)
+    assert fresh.names() == ["x", "y"]
+    assert fresh.get("x").max() == 1.0
+    with pytest.raises(ObjectNotFound):
+        store.persist("nothing")
+    with pytest.raises(SettingsError, match="spill="):
+        bodega.open(tmp_path / "single").put("x", 1, persist=True)
+
+
+def test_a_persisted_name_that_is_put_again_is_not_stale_below(root, disk, tmp_path):
+    store = bodega.open(root, spill=disk)
+    store.put("x", 1, persist=True)
+    store.put("x", 2)
+    assert bodega.open(tmp_path / "fresh", spill=disk).names() == []
+    store.put("x", 3, persist=True)
+    assert bodega.open(tmp_path / "fresh", spill=disk).get("x") == 3
+
+
+def test_what_a_disk_has_garbled_is_noticed(small, disk):
+    for number in range(12):
+        small.put(f"x{number}", block(number))
+    path = disk / "runs" / "default" / "x0"
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    small.sweep(empty_pool=True)
+    for number in range(6, 12):
+        small.delete(f"x{number}")
+    small.get("x0")  # From the disk as it is: nobody asked to verify.
+    with pytest.raises(LayoutError, match="digest"):
+        small.get("x0")  # The second time it would come up.
+    with pytest.raises(LayoutError, match="digest"):
+        bodega.open(small.root, verify=True).get("x0")
+
+
+def test_verify_notices_a_flipped_bit(root):
+    store = bodega.open(root, verify=True)
+    store.put("x", {"a": block(1), "b": "text", "c": np.arange(10)})
+    assert store.get("x")["b"] == "text"
+    path = Path(root) / "runs" / "default" / "x"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    bodega.open(root).get("x")
+    with pytest.raises(LayoutError, match="digest"):
+        store.get("x")
+
+
+@pytest.mark.parametrize("value", [np.arange(5.0), b"bytes", bytearray(b"more"), np.asfortranarray(np.ones((9, 9)))])
+def test_trusting_data_loads_what_is_plain(root, value):
+    bodega.open(root).put("x", value)
+    np.testing.assert_array_equal(bodega.open(root, trust="data").get("x"), value)
+
+
+@pytest.mark.parametrize("value", [1, {"a": 1}, "text", np.array([{}], dtype=object)])
+def test_trusting_data_refuses_what_needs_unpickling(root, value):
+    bodega.open(root).put("x", value)
+    store = bodega.open(root, trust="data")
+    assert store.info("x").name == "x"
+    with pytest.raises(UntrustedObject, match="unpickled"):
+        store.get("x")
+
+
+def test_a_run_ends_when_its_time_is_up(root):
+    store = bodega.open(root, run="short", time_to_live=0.2)
+    store.put("x", 1)
+    bodega.open(root, run="long", time_to_live="7d").put("x", 1)
+    bodega.open(root, run="ever").put("x", 1)
+    assert store.sweep().runs == 0
+    time.sleep(0.3)
+    assert store.sweep().runs == 1
+    assert store.runs() == ["ever", "long"]
+
+
+def test_puts_sweep_now_and_then(root, monkeypatch):
+    store = bodega.open(root, run="short", time_to_live=0.01)
+    store.put("x", 1)
+    left = Path(root) / "tmp" / "left"
+    left.write_bytes(bytes(10))
+    (Path(root) / "locks" / "swept").touch()
+    os.utime(Path(root) / "locks" / "swept", (0, time.time() - 2 * INTERVAL))
+    monkeypatch.setattr("bodega.store._next_look", 0.0)
+    time.sleep(0.05)
+    bodega.open(root, run="other").put("y", 1)
+    assert not left.exists()
+    assert bodega.open(root).runs() == ["other"]
+
+
+def test_a_warmed_store_has_its_pool_and_keeps_it(root):
+    store = bodega.open(root, prefault="4MiB")
+    assert store.usage().pool == 4 * MIB == store.usage().used
+    bodega.open(root, prefault="4MiB")
+    assert store.usage().pool == 4 * MIB
+    store.put("x", block(1, MIB))
+    assert store.usage().used <= 4 * MIB
+    with pytest.raises(SettingsError, match="kept warm"):
+        bodega.open(root, prefault="100%")
+
+
+@pytest.mark.parametrize("capacity", ["0%", "101%", "%", "ten%", "-5%"])
+def test_bad_shares(root, capacity):
+    with pytest.raises(SettingsError):
+        bodega.open(root, capacity=capacity)
+
+
+@pytest.mark.parametrize("options", [{"spill": 5}, {"spill": ""}, {"spill": ["s3://b", "/tmp/x"]}, {"trust": "nobody"},
+                                     {"time_to_live": "soon"}, {"time_to_live": -1}, {"time_to_live": True}])  # fmt: skip
+def test_bad_options(root, options):
+    with pytest.raises(SettingsError):
+        bodega.open(root, **options)
+
+
+def test_a_root_cannot_be_its_own_lower_tier(root):
+    bodega.open(root)
+    with pytest.raises(SettingsError, match="root itself"):
+        bodega.open(root, spill=root)
+
+
+def test_a_failing_receiver_changes_nothing(root, caplog):
+    def fail(event):
+        raise ValueError(event.action)
+
+    with events.watching(fail):
+        store = bodega.open(root)
+        store.put("x", 1)
+        assert store.get("x") == 1
+    assert "the store goes on" in caplog.text
+
+
+def test_receivers_log_and_count(root, caplog):
+    prometheus = pytest.importorskip("prometheus_client", reason="pip install prometheus-client")
+    registry = prometheus.CollectorRegistry()
+    end = [events.log_events(), events.count_events(registry)]
+    try:
+        with caplog.at_level("INFO", "bodega.events"):
+            bodega.open(root).put("x", b"12345")
+    finally:
+        for each in end:
+            each()
+    assert "put default/x (5 bytes)" in caplog.text
+    labels = {"action": "put", "tier": str(root)}
+    assert registry.get_sample_value("bodega_events_total", labels) == 1
+    assert registry.get_sample_value("bodega_event_bytes_total", labels) == 5
+
+
+def test_a_name_that_is_on_its_way_is_passed_over(small, monkeypatch):
+    """Of one name only one transfer happens at a time, and a put that makes room waits for none."""
+    for number in range(7):
+        small.put(f"x{number}", block(number))
+    with small._stack._transfer("default", "x0"):
+        small.put("x7", block(7))
+    assert tier_of(small, "x0") != "disk"
+    assert tier_of(small, "x1") == "disk"
+
+
+def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
+    for number in range(7):
+        small.put(f"x{number}", block(number))
+    began, proceed = threading.Event(), threading.Event()
+    below = small._stack.lower[0]
+    real = below.upload
+
+    def slowly(run, name, data):
+        began.set()
+        assert proceed.wait(20)
+        real(run, name, data)
+
+    monkeypatch.setattr(below, "upload", slowly)
+    other = threading.Thread(target=small.put, args=("x7", block(7)))
+    other.start()
+    assert began.wait(20)
+    writer = threading.Thread(target=small.put, args=("x0", "new"))
+    writer.start()
+    time.sleep(0.1)
+    assert small.get("x0").max() == 0.0
+    proceed.set()
+    other.join(20)
+    writer.join(20)
+    assert small.get("x0") == "new"
+    small.delete("x0")
+    assert not below.exists("default", "x0")
+
+
+def _churn(root, disk, seed, seconds):
+    rng = np.random.default_rng(seed)
+    store = bodega.open(root, capacity="8MiB", spill=disk)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = f"x{rng.integers(20)}"
+        value = float(rng.integers(1000))
+        action = rng.integers(4)
+        if action == 0:
+            store.put(name, block(value, MIB // 2))
+        elif action == 1 and name != "x0":
+            try:
+                store.delete(name)
+            except ObjectNotFound:
+                pass
+        else:
+            try:
+                got = store.get(name)
+            except ObjectNotFound:
+                assert name != "x0", "x0 is never deleted"
+            else:
+                assert got.min() == got.max()
+
+
+def test_many_processes_move_the_same_objects(root, disk):
+    store = bodega.open(root, capacity="8MiB", spill=disk)
+    store.put("x0", block(1.0, MIB // 2))
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_churn, args=(root, disk, seed, 4.0)) for seed in range(4)]
+    for process in processes:
+        process.start()
+    victim = context.Process(target=_churn, args=(root, disk, 99, 30.0))
+    victim.start()
+    time.sleep(1.5)
+    os.kill(victim.pid, signal.SIGKILL)
+    for process in [*processes, victim]:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    store.sweep(empty_pool=True)
+    usage = store.usage()
+    assert usage.leftovers == 0
+    assert usage.used <= usage.capacity
+    store.drop_run()
+    store.sweep(empty_pool=True)
+    assert store.usage().used == store.usage().tiers[0].used == 0
+    assert stack._STRIPES >= len(list((Path(root) / "locks").glob("transfer-*")))
