@@ -14,7 +14,6 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,10 @@ from rich.progress import track
 from rich.table import Table
 
 import bodega
+from benchmarks.timing import seconds
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = {"1 KiB": KIB, "64 KiB": 64 * KIB, "1 MiB": MIB, "16 MiB": 16 * MIB, "100 MB": 100_000_000, "1 GiB": 1024 * MIB}
-
-
-def seconds(function: Callable[[], object], repeats: int, after: Callable[[], object] = lambda: None) -> float:
-    """Median time of a call; ``after`` runs behind each, unmeasured."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        times.append(time.perf_counter() - start)
-        del result
-        after()
-    return statistics.median(times)
 
 
 def bare_map(path: str) -> mmap.mmap:
