@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-runners docs stress lock clean
+.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners docs stress lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -43,6 +43,10 @@ bench: $(VENV)/.installed
 # The example under Kedro's runners and bodega's.
 bench-runners: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.runners
+
+# Beside vineyard and Ray, each in an environment of its own below bench-results/.
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.peers
 
 stress: $(VENV)/.installed
 	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 3600 tests/memory/test_races.py
