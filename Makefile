@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners docs stress lock clean
+.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners bench-tiers docs stress lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -41,6 +41,9 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.micro
 
 # The example under Kedro's runners and bodega's.
+bench-tiers: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.tiers
+
 bench-runners: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.runners
 

@@ -338,14 +338,14 @@ def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
         small.put(f"x{number}", block(number))
     began, proceed = threading.Event(), threading.Event()
     below = small._stack.lower[0]
-    real = below.upload
+    real = below.receive
 
-    def slowly(run, name, data):
+    def slowly(run, name, fetch):
         began.set()
         assert proceed.wait(20)
-        real(run, name, data)
+        real(run, name, fetch)
 
-    monkeypatch.setattr(below, "upload", slowly)
+    monkeypatch.setattr(below, "receive", slowly)
     other = threading.Thread(target=small.put, args=("x7", block(7)))
     other.start()
     assert began.wait(20)

@@ -32,7 +32,7 @@ SAFE_SHARE = 0.8
 _STREAM_IN_MEMORY = 8 << 20
 """Bytes of a pickle stream that are held before it goes to the segment as it is made."""
 _FIRST_READ = 4096
-_PART = 8 << 20
+_PART = 256 << 10
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
 _TIME_TO_LIVE = ".time-to-live"
 """A file in the folder of a run; no name of an object begins with a dot."""
@@ -340,7 +340,7 @@ class DirectoryTier:
             draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
-        """Keep an object that is read from another tier, after comparing it with its digest.
+        """Keep an object that is read from another tier, after comparing it with its digest, or sealing it.
 
         Raises:
             StoreFull: it does not fit.
@@ -357,8 +357,14 @@ class DirectoryTier:
                 end = draft.write(end, pieces)
             if end != header.total:
                 raise layout.damaged(filename, f"{end} bytes of {header.total} came")
-            layout.verify(header, draft.hasher.digest(), filename)
-            draft.publish(folder, filename)
+            digest = draft.hasher.digest()
+            if header.digest:
+                layout.verify(header, digest, filename)
+            else:
+                block = draft.read(header.description_offset, header.block_length)
+                head = layout.seal(draft.read(0, layout.HEADER_SIZE), block, digest)
+                draft.write(0, [memoryview(head)])
+            draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
 
     def fetch(self, run: str, name: str) -> Fetch | None:
         """Begin to read an object's bytes, under a lease."""

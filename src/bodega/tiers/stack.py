@@ -279,7 +279,10 @@ class TierStack:
             return None
         there = below.info(run, name)
         if there is None or there.id != stored.header.id:
-            below.upload(run, name, stored.sealed())
+            if isinstance(below, DirectoryTier):
+                below.receive(run, name, stored)
+            else:
+                below.upload(run, name, stored.sealed())
             events.emit("spill", run, name, stored.header.total, below.url)
         return stored.status
 
