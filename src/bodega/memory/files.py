@@ -16,6 +16,7 @@ from typing import Any
 from bodega.layout import Buffer, Pieces
 from bodega.memory import ledger, libc, locks, pool
 from bodega.memory.capabilities import link_descriptor
+from bodega.memory.copying import WORTH_IT, copy_mapped
 from bodega.memory.root import Root
 
 _STRIPES = 64
@@ -40,6 +41,8 @@ class Draft:
         self._descriptor = -1
         self._path: str | None = None
         self._warm = False
+        self._whole = 0
+        """Bytes that a warm segment has already."""
         self._end = 0
         self._counted = 0
         self._replaced = 0
@@ -69,7 +72,7 @@ class Draft:
         """Find a segment for ``need`` bytes: a warm one that fits, else a new one."""
         warm = pool.take(self._root, need)
         if warm is not None:
-            self._descriptor, self._path, self._warm = warm.descriptor, warm.path, True
+            self._descriptor, self._path, self._warm, self._whole = warm.descriptor, warm.path, True, warm.size
             self._counted = ledger.pages(warm.size)
         elif self._root.capabilities.tmpfile:
             self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -116,6 +119,9 @@ class Draft:
         if self.hasher is not None:
             for view in views if offset else views[1:]:
                 self.hasher.update(view)
+        total = sum(view.nbytes for view in views)
+        if self._warm and total >= WORTH_IT and offset + total <= self._whole and self._root.filesystem.has_huge_pages:
+            return offset + copy_mapped(self._descriptor, offset, views)
         while views:
             try:
                 written = os.pwritev(self._descriptor, views, offset)
@@ -160,6 +166,9 @@ class Draft:
                     os.makedirs(folder, mode=0o700, exist_ok=True)
                     continue
                 self._published = True
+        if self._warm:
+            # From here on it is an object like any other: whoever publishes may read it at once.
+            locks.release(self._descriptor)
         if displaced is not None:
             retire(self._root, displaced)
         if durable:

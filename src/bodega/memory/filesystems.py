@@ -30,6 +30,11 @@ class FileSystem(NamedTuple):
         return self.type in NETWORK_TYPES
 
     @property
+    def has_huge_pages(self) -> bool:
+        """Whether it keeps its files in huge pages (``huge=always`` or ``within_size``)."""
+        return self.type == "tmpfs" and not {"huge=always", "huge=within_size"}.isdisjoint(self.options)
+
+    @property
     def is_memory(self) -> bool:
         """Whether its files live in memory."""
         return self.type in {"tmpfs", "ramfs", "hugetlbfs"}
