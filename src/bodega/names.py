@@ -19,13 +19,14 @@ _UNSAFE_PORTABLE = re.compile(r"[^a-z0-9_\-.@,+=:~]|^\.")
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
-def to_filename(name: str, *, portable: bool = False, what: str = "object") -> str:
+def to_filename(name: str, *, portable: bool = False, what: str = "object", most: int = MAX_FILENAME) -> str:
     """The file name of an object's or a run's name.
 
     Args:
         name: any text but the empty one.
         portable: for file systems that fold case or normalise Unicode: escape whatever they would confuse.
         what: the word for the message, ``object`` or ``run``.
+        most: bytes that the file name may have.
 
     Raises:
         InvalidName: not a text, empty, not UTF-8, or longer than a file name can be.
@@ -34,11 +35,11 @@ def to_filename(name: str, *, portable: bool = False, what: str = "object") -> s
         raise InvalidName(
             f"The name of an {what} is a text, not {name!r} of type {type(name).__name__}.", name=name, reason="type"
         )
-    return _to_filename(name, portable, what)
+    return _to_filename(name, portable, what, most)
 
 
 @lru_cache(maxsize=4096)
-def _to_filename(name: str, portable: bool, what: str) -> str:
+def _to_filename(name: str, portable: bool, what: str, most: int) -> str:
     if not name:
         raise InvalidName(f"The name of an {what} is empty: give it at least one character.", name=name, reason="empty")
     try:
@@ -50,9 +51,9 @@ def _to_filename(name: str, portable: bool, what: str) -> str:
             reason="unicode",
         ) from None
     filename = (_UNSAFE_PORTABLE if portable else _UNSAFE).sub(_escape, name)
-    if len(filename.encode()) > MAX_FILENAME:
+    if len(filename.encode()) > most:
         raise InvalidName(
-            f"The name {name[:40]!r}... takes {len(filename.encode())} bytes as a file name; {MAX_FILENAME} is the most.",
+            f"The name {name[:40]!r}... takes {len(filename.encode())} bytes as a file name; {most} is the most.",
             name=name,
             reason="length",
         )

@@ -30,6 +30,13 @@ class Tier(Protocol):
     def url(self) -> str:
         """Where it is, without secrets."""
 
+    def check(self, run: str, name: str) -> None:
+        """Look at a name only, so that none is published above that cannot come here.
+
+        Raises:
+            InvalidName: it cannot be kept.
+        """
+
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
 

@@ -291,6 +291,14 @@ class DirectoryTier:
             os.close(descriptor)
         return layout.parse_description(header, head, block, owner=(run, name), path=path).info
 
+    def check(self, run: str, name: str) -> None:
+        """Refuse a name that cannot be kept.
+
+        Raises:
+            InvalidName: it cannot be kept.
+        """
+        self._path(run, name)
+
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
         return os.path.lexists(self._path(run, name))

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bodega import layout
-from bodega.errors import SettingsError, TierError
+from bodega.errors import BodegaError, SettingsError, TierError
 from bodega.names import from_filename, to_filename
 from bodega.settings import redact_url
 
@@ -28,6 +28,8 @@ _Result = TypeVar("_Result")
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
 _FIRST_READ = 1 << 20
+_LONGEST = 240
+"""Bytes of an escaped name: one in a folder gets a few more while it is written."""
 _PART = 8 << 20
 _PARTS_AT_ONCE = 8
 _TRIES = 5
@@ -103,6 +105,14 @@ class ObjectStorageTier:
     def url(self) -> str:
         """Where it is, without secrets."""
         return redact_url(self._address)
+
+    def check(self, run: str, name: str) -> None:
+        """Refuse a name that cannot be kept.
+
+        Raises:
+            InvalidName: it cannot be kept.
+        """
+        self._key(run, name)
 
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
@@ -208,7 +218,7 @@ class ObjectStorageTier:
                 if "NoSuchBucket" in str(error):
                     raise self._failed(run, name, done, self._reason(error)) from None
                 raise
-            except TierError:
+            except BodegaError:
                 raise
             except final as error:
                 raise self._failed(run, name, done, self._reason(error)) from None
@@ -255,10 +265,10 @@ class ObjectStorageTier:
         self.attempt(remove, run, name, "removed")
 
     def _run_key(self, run: str) -> str:
-        return to_filename(run, portable=True, what="run")
+        return to_filename(run, portable=True, what="run", most=_LONGEST)
 
     def _key(self, run: str, name: str) -> str:
-        return f"{self._run_key(run)}/{to_filename(name, portable=True)}"
+        return f"{self._run_key(run)}/{to_filename(name, portable=True, most=_LONGEST)}"
 
     def _where(self, run: str, name: str) -> str:
         return f"{self.url.rstrip('/')}/{self._key(run, name)}"

@@ -18,7 +18,7 @@ from functools import partial
 
 from bodega import events, layout
 from bodega.codecs import Sink
-from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreBusy, StoreFull
+from bodega.errors import InvalidName, LayoutError, ObjectNotFound, SettingsError, StoreBusy, StoreFull
 from bodega.memory import ledger, locks
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier, Stored
@@ -70,11 +70,14 @@ class TierStack:
             StoreFull: it does not fit; the old object of the name is untouched.
             TierError: a lower tier failed. The object is in memory; what was below may still be there.
             SettingsError: there is no durable tier.
+            InvalidName: a tier cannot keep the name.
         """
         if not self.lower:
             if persist:
                 raise self._nothing_durable(name)
             return self.top.put(run, name, encode, seal=seal)
+        for tier in self.lower:
+            tier.check(run, name)
         return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(run, name, persist))
 
     def persist(self, run: str, name: str) -> None:
@@ -253,8 +256,9 @@ class TierStack:
                 continue
             try:
                 freed += self._move_down(tier, below, entry.run, entry.name)
-            except (StoreBusy, LayoutError):
-                # On its way already, or damaged: whoever asks for it will hear of that.
+            except (StoreBusy, LayoutError, InvalidName):
+                # On its way already, damaged (whoever asks for it will hear of that), or named before there was a tier
+                # that cannot keep the name.
                 continue
             except StoreFull:
                 if freed >= need:
