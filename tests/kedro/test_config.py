@@ -54,7 +54,10 @@ def test_a_root_may_be_absolute() -> None:
     ("values", "message"),
     [
         ({"capcity": "1GiB"}, r"'capcity' in conf/base/bodega.yml.*did you mean 'capacity'"),
-        ({"colour": "red"}, r"'colour' in conf/base/bodega.yml.*root, capacity, run"),
+        ({"colour": "red"}, r"'colour' in conf/base/bodega.yml.*root, capacity, spill, persist, time_to_live, run"),
+        ({"time_to_live": "soon"}, r"'time_to_live' in conf/base/bodega.yml: .*soon"),
+        ({"persist": ["model"]}, r"'persist' in conf/base/bodega.yml needs a durable tier.*spill"),
+        ({"spill": 5}, r"'spill' .* list of folders"),
         ({"source": "x"}, r"'source' in conf/base/bodega.yml is not known"),
         ({1: 2}, r"The key 1 in"),
         ({"capacity": "8 bananas"}, r"'capacity' in conf/base/bodega.yml: .*bananas"),

@@ -16,6 +16,8 @@ from kedro.io import DataCatalog, DatasetError
 import bodega
 from bodega.errors import NotShareable, ObjectNotFound
 from bodega.kedro import BodegaDataset, dataset
+from bodega.kedro.config import ProjectSettings
+from bodega.kedro.place import Place
 from bodega.settings import current_task
 
 
@@ -27,7 +29,7 @@ def test_the_python_example_works() -> None:
 
 def test_the_yaml_example_works() -> None:
     text = BodegaDataset.__doc__.partition("```yaml")[2].partition("```")[0]  # type: ignore[union-attr]
-    catalog = DataCatalog.from_config(yaml.safe_load(text))
+    catalog = DataCatalog.from_config(yaml.safe_load(text), {"bucket_keys": {"region": "eu-west-1"}})
     assert isinstance(catalog["france.features"], BodegaDataset)
     catalog.save("nightly_scores", [1, 2])
     assert bodega.open(run="nightly").get("scores") == [1, 2]
@@ -72,10 +74,33 @@ def test_release_keeps_the_object() -> None:
 
 
 def test_describes_where_it_is_and_nothing_else() -> None:
-    prices = BodegaDataset(name="prices", run="nightly", root="/dev/shm/x", metadata={"token": "s3cret"})
-    assert prices._describe() == {"name": "prices", "run": "nightly", "root": "/dev/shm/x"}
+    prices = BodegaDataset(
+        name="prices",
+        run="nightly",
+        root="/dev/shm/x",
+        spill="s3://bucket",
+        credentials={"secret_access_key": "s3cret"},
+        metadata={"token": "s3cret"},
+    )
+    assert prices._describe() == {"name": "prices", "run": "nightly", "root": "/dev/shm/x", "persist": False}
     assert "s3cret" not in repr(prices)
     assert "prices" in repr(prices)
+
+
+def test_persisted_data_outlives_the_memory(tmp_path) -> None:
+    prices = BodegaDataset(name="prices", spill=str(tmp_path / "disk"), persist=True, capacity="50%")
+    prices.save([1, 2])
+    elsewhere = BodegaDataset(name="prices", root=str(tmp_path / "other"), spill=str(tmp_path / "disk"))
+    assert elsewhere.load() == [1, 2]
+
+
+def test_a_projects_rules_say_what_persists(tmp_path) -> None:
+    settings = ProjectSettings(spill=(str(tmp_path / "disk"),), persist=("models.*",))
+    for name in ("models.one", "scratch"):
+        dataset = BodegaDataset()
+        dataset.settle(Place("nightly", str(tmp_path / "root"), settings), name)
+        dataset.save(name)
+    assert bodega.open(tmp_path / "other", run="nightly", spill=tmp_path / "disk").names() == ["models.one"]
 
 
 def test_is_rebuilt_from_its_configuration() -> None:

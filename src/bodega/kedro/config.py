@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
 from bodega.errors import SettingsError
-from bodega.settings import parse_size
+from bodega.settings import parse_capacity, parse_duration
 
 FILE_NAMES = ("bodega.yml", "bodega.yaml", "bodega.json")
 
@@ -29,8 +29,14 @@ class ProjectSettings:
 
     root: str | None = None
     """Folder of the store; relative to the project. ``BODEGA_ROOT`` wins over it."""
-    capacity: int | None = None
-    """Bytes the store may take, written as ``8GiB``."""
+    capacity: int | str | None = None
+    """Bytes the store may take in memory, written as ``8GiB``, or a share of it, as ``50%``."""
+    spill: tuple[str, ...] | None = None
+    """Lower tiers, the fastest first: folders (relative to the project) and last a URL such as ``s3://bucket/prefix``."""
+    persist: tuple[str, ...] = ()
+    """Datasets that are saved only when the last tier of ``spill`` has them too."""
+    time_to_live: float | None = None
+    """Seconds after which a run that nothing is saved into may be dropped, written as ``7d``."""
     run: str | None = None
     """Name of the run. ``BODEGA_RUN`` wins over it."""
     datasets: tuple[str, ...] = ("*",)
@@ -51,6 +57,10 @@ class ProjectSettings:
     def excludes(self, name: str) -> bool:
         """Whether a dataset of this name is to stay out of the store."""
         return _matches(name, self.exclude)
+
+    def persists(self, name: str) -> bool:
+        """Whether a dataset of this name is to be in the durable tier before it is called saved."""
+        return _matches(name, self.persist)
 
     def overrides(self, name: str) -> bool:
         """Whether a dataset of this name goes to the store whatever the catalog says."""
@@ -99,26 +109,42 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     for key in ("root", "run"):
         if key in known and not (isinstance(known[key], str) and known[key]):
             raise _misfit(key, known[key], "a text", source)
-    for key in ("datasets", "exclude", "override"):
+    for key in ("datasets", "exclude", "override", "persist", "spill"):
         if key in known:
             known[key] = _patterns(key, known[key], source)
     rules = get_args(MemoryRule)
     if known.get("memory_datasets", rules[0]) not in rules:
         raise _misfit("memory_datasets", known["memory_datasets"], f"one of {', '.join(rules)}", source)
-    if "capacity" in known:
-        try:
-            known["capacity"] = parse_size(known["capacity"])
-        except SettingsError as error:
-            raise SettingsError(f"The key 'capacity' in {source}: {error}", key="capacity") from None
+    for key, parse in (("capacity", _capacity), ("time_to_live", parse_duration)):
+        if key in known:
+            try:
+                known[key] = parse(known[key])
+            except SettingsError as error:
+                raise SettingsError(f"The key {key!r} in {source}: {error}", key=key) from None
+    if "spill" in known:
+        known["spill"] = tuple(
+            tier if "://" in tier else str(project_path / Path(tier).expanduser()) for tier in known["spill"]
+        )
+    if known.get("persist") and not known.get("spill"):
+        raise SettingsError(
+            f"The key 'persist' in {source} needs a durable tier: name one under 'spill', such as s3://bucket/prefix.",
+            key="persist",
+        )
     if "root" in known:
         known["root"] = str(project_path / Path(known["root"]).expanduser())
     return ProjectSettings(**known, source=source)
 
 
+def _capacity(value: Any) -> int | str:
+    nbytes = parse_capacity(value, 1 << 40)
+    return value if isinstance(value, str) and "%" in value else nbytes
+
+
 def _patterns(key: str, value: object, source: str) -> tuple[str, ...]:
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise _misfit(key, value, "a list of patterns such as ['features.*']", source)
+        example = "a list of folders and URLs" if key == "spill" else "a list of patterns such as ['features.*']"
+        raise _misfit(key, value, example, source)
     return tuple(entries)
 
 

@@ -45,6 +45,12 @@ class BodegaDataset(AbstractDataset[Any, Any]):
           metadata:
             kedro-viz:
               layer: model_output
+
+        model:
+          type: bodega.kedro.BodegaDataset
+          spill: s3://bucket/models
+          persist: true
+          credentials: bucket_keys
         ```
 
         Using the Python API:
@@ -69,6 +75,9 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         root: str | None = None,
         run: str | None = None,
         capacity: int | str | None = None,
+        spill: str | list[str] | None = None,
+        persist: bool = False,
+        credentials: dict[str, str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe an object; nothing is opened until it is used.
@@ -77,14 +86,19 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             name: what the store knows the object by; under ``kedro run`` the name of the catalog entry by default.
             root: folder of the store, else the project's, ``BODEGA_ROOT`` or the user's default.
             run: namespace of the name, else ``BODEGA_RUN``, the project's run or ``default``.
-            capacity: bytes the store may take, such as ``8GiB``.
+            capacity: bytes the store may take in memory, such as ``8GiB``, or a share of it, such as ``50%``.
+            spill: lower tiers, the fastest first: a folder, and last a URL such as ``s3://bucket/prefix``.
+            persist: call the data saved only when the last tier of ``spill`` has it too.
+            credentials: of object storage, in obstore's words (``access_key_id``, ``endpoint``, ...), else the
+                environment's; under Kedro the name of an entry of ``credentials.yml``.
             metadata: for other plugins, such as Kedro-Viz; Kedro and bodega ignore it.
         """
         self.metadata = metadata
         self._name = name
         self._root = root
         self._run = run
-        self._capacity = capacity
+        self._options: dict[str, Any] = {"capacity": capacity, "spill": spill, "storage_options": credentials}
+        self._persist = persist
         self._place: Place | None = None
         self._task: str | None = None
         self._opened: Store | None = None
@@ -103,7 +117,10 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             self._name = self._name or stored_name(name)
             self._root = self._root or place.root
             self._run = self._run or place.run
-            self._capacity = self._capacity or place.settings.capacity
+            settings = place.settings
+            project = {"capacity": settings.capacity, "spill": settings.spill, "time_to_live": settings.time_to_live}
+            self._options = {**project, **{key: value for key, value in self._options.items() if value is not None}}
+            self._persist = self._persist or settings.persists(name)
             self._opened = None
 
     def load(self) -> Any:
@@ -130,7 +147,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         # Kedro saves after the node's hooks are done, and with --async in another thread: say again who is at work.
         token = current_task.set(self._task or current_task.get())
         try:
-            self._store.put(name, data)
+            self._store.put(name, data, persist=self._persist)
         except NotShareable as error:
             raise DatasetError(
                 f"{error} To keep {name!r} in the process that makes it, list it under 'exclude' in bodega.yml."
@@ -164,7 +181,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         """Keep the object: in a grouped task Kedro releases inputs that other tasks still need."""
 
     def _describe(self) -> dict[str, Any]:
-        return {"name": self._name, "run": self._run, "root": self._root}
+        return {"name": self._name, "run": self._run, "root": self._root, "persist": self._persist}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
@@ -172,7 +189,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
     @property
     def _store(self) -> Store:
         if self._opened is None:
-            self._opened = bodega.open(self._root, run=self._run, capacity=self._capacity)
+            self._opened = bodega.open(self._root, run=self._run, **self._options)
         return self._opened
 
     def _required_name(self) -> str:

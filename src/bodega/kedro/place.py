@@ -38,7 +38,13 @@ class Place:
 
     def open(self) -> Store:
         """The store, as seen from the run."""
-        return bodega.open(self.root, run=self.run, capacity=self.settings.capacity)
+        return bodega.open(
+            self.root,
+            run=self.run,
+            capacity=self.settings.capacity,
+            spill=self.settings.spill,
+            time_to_live=self.settings.time_to_live,
+        )
 
 
 @dataclass(frozen=True)

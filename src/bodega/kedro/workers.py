@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -100,7 +101,9 @@ class WorkerPool(Executor):
 
     def _start(self, task: Task) -> None:
         name = os.environ.get("KEDRO_MP_CONTEXT")
-        context = multiprocessing.get_context(name if name in START_METHODS else None)
+        # The threads of the client of object storage do not survive a fork.
+        default = "spawn" if "obstore" in sys.modules else None
+        context = multiprocessing.get_context(name if name in START_METHODS else default)
         setup = _Setup(
             catalog=bytes(ForkingPickler.dumps(task.catalog)),
             is_async=task.is_async,
