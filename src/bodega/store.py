@@ -231,11 +231,10 @@ class Store(MutableMapping[str, Any]):
         """Keep an object in memory, however full that gets, until its name is put again or unpinned.
 
         Raises:
-            ObjectNotFound: memory has no such name (a `KeyError`).
+            ObjectNotFound: no such name (a `KeyError`).
+            StoreFull: there is no room for it in memory.
         """
-        if not self._tier.pin(self._run, name, pinned):
-            self._stack.open(self._run, name)  # Comes up, or says what is there instead.
-            self._tier.pin(self._run, name, pinned)
+        self._stack.pin(self._run, name, pinned)
 
     def runs(self) -> builtins.list[str]:
         """All runs of the store that hold objects, sorted."""

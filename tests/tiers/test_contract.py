@@ -19,6 +19,7 @@ from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.object_storage import ObjectStorageTier
 
 LONG = bool(os.environ.get("BODEGA_STRESS"))
+BLOCK = 1 << 20
 
 
 def stateful(examples, long_examples, steps=25):
@@ -147,7 +148,7 @@ def test_a_store_is_a_dict(fresh, below, monkeypatch):
             for tier in store._stack.lower
         }
 
-    run_state_machine_as_test(testing.store_machine(make, raw), settings=stateful(15, 400))
+    run_state_machine_as_test(testing.store_machine(make, raw), settings=stateful(20, 400, steps=30))
 
 
 def test_a_name_that_a_lower_tier_cannot_keep_is_refused_before_it_is_published(fresh):
@@ -167,3 +168,45 @@ def test_a_name_from_before_there_was_a_tier_that_cannot_keep_it_stays_in_memory
         store.put(f"x{number}", bytes(1 << 20))
     assert store.get("ä" * 60) == bytes(1 << 20)
     assert len(store) == 6
+
+
+@pytest.fixture
+def small(fresh):
+    """A store that holds three blocks in memory."""
+    return bodega.open(fresh(memory=True), capacity="4MiB", spill=fresh())
+
+
+def is_in_memory(store, name):
+    return store.info(name).tier == str(store.root)
+
+
+def test_a_pin_ends_with_its_object(small):
+    """The segment of a pinned object is written again for another."""
+    small.put("x", bytes(BLOCK), pin=True)
+    small.put("x", bytes(BLOCK))
+    small.put("y", bytes(BLOCK))
+    assert [entry.pinned for entry in small._tier.by_age()] == [False, False]
+
+
+def test_pinning_brings_an_object_up(small):
+    for name in "xabc":
+        small.put(name, bytes(BLOCK))
+    assert not is_in_memory(small, "x")
+    small.pin("x", False)
+    assert not is_in_memory(small, "x")
+    small.pin("x")
+    assert is_in_memory(small, "x")
+    with pytest.raises(bodega.ObjectNotFound):
+        small.pin("y")
+
+
+def test_pinning_what_has_no_room_is_an_error(small):
+    small.put("x", bytes(BLOCK))
+    for name in "abc":
+        small.put(name, bytes(BLOCK), pin=True)
+    with pytest.raises(bodega.StoreFull):
+        small.pin("x")
+    assert small.get("x") == bytes(BLOCK)
+    small.pin("a", False)
+    small.pin("x")
+    assert is_in_memory(small, "x")

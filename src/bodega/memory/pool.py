@@ -65,6 +65,8 @@ def keep(root: Root, path: str, size: int) -> bool:
             count, total = count - 1, total - oldest
     if total + size > limit or count >= MOST_SEGMENTS:
         return False
+    # Without what was said of its object, such as that it is pinned.
+    os.chmod(path, 0o600)
     os.rename(path, _place(root, size))
     return True
 

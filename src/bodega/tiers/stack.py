@@ -97,6 +97,30 @@ class TierStack:
             if not self.lower[-1].exists(run, name):
                 raise self._not_found(run, name)
 
+    def pin(self, run: str, name: str, pinned: bool) -> None:
+        """Keep an object in memory, bringing it up for that, or no longer.
+
+        Raises:
+            ObjectNotFound: no such name in the run.
+            StoreFull: there is no room for it to come up.
+            TierError: a tier that may have it failed.
+        """
+        for _ in range(_LOOKS):
+            if self.top.pin(run, name, pinned):
+                return
+            if not self.lower:
+                break
+            with self._transfer(run, name):
+                below = next((tier for tier in self.lower if tier.exists(run, name)), None)
+                if below is not None and not self.top.exists(run, name):
+                    if not pinned:
+                        return
+                    self._bring_up(below, run, name, [self.top], needed=True)
+                    # Before the transfer is over, so that nothing moves it down in between.
+                    self.top.pin(run, name, pinned)
+                    return
+        raise self._not_found(run, name)
+
     def open(self, run: str, name: str) -> Stored:
         """Take the lease of an object and read or map it; one from below comes up first if it has to.
 
@@ -214,8 +238,13 @@ class TierStack:
                     return stored
             return self._bring_up(tier, run, name, self._folders)
 
-    def _bring_up(self, tier: Tier, run: str, name: str, folders: Sequence[DirectoryTier]) -> Stored | None:
-        """Copy an object into the first folder that has room for it, and open it there."""
+    def _bring_up(
+        self, tier: Tier, run: str, name: str, folders: Sequence[DirectoryTier], *, needed: bool = False
+    ) -> Stored | None:
+        """Copy an object into the first folder that has room for it, and open it there.
+
+        One on a disk can as well be read where it is, unless it is needed above.
+        """
         for folder in folders:
             fetch = tier.fetch(run, name)
             if fetch is None:
@@ -225,7 +254,7 @@ class TierStack:
             try:
                 folder.receive(run, name, fetch)
             except StoreFull:
-                if isinstance(tier, DirectoryTier):
+                if isinstance(tier, DirectoryTier) and not needed:
                     return None
                 if folder is folders[-1]:
                     raise
