@@ -22,6 +22,8 @@ from bodega.memory.root import Root
 _STRIPES = 64
 _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
+_BLOCK = 512
+"""Bytes of the unit in which stat(2) counts what a file takes."""
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
@@ -78,6 +80,9 @@ class Draft:
             self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
             # Held before it has a name, so that no sweep ever finds it unlocked.
             locks.try_shared(self._descriptor)
+            if need >= pool.MINIMUM_SIZE:
+                # It is counted long before it is published: whoever counts anew meanwhile has to see it.
+                self._path = self._link()
         else:
             with temporary_names(self._root):
                 self._path = self._root.temporary()
@@ -89,6 +94,11 @@ class Draft:
     def begun(self) -> bool:
         """Whether there is a segment yet."""
         return self._descriptor >= 0
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the segment is in a folder, so that who counts the root's bytes anew finds it."""
+        return self._path is not None
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write buffers one behind the other; returns the offset behind the last.
@@ -177,9 +187,18 @@ class Draft:
 
     def _count(self, end: int, replaced: int = 0) -> None:
         more = ledger.pages(end) - self._counted
+        if self.is_visible:
+            # At once as long as it is counted; what a crash leaves full of holes is never kept (see `retire`).
+            os.ftruncate(self._descriptor, end)
         if more != replaced:
             self._admit(more - replaced)
         self._counted += more
+
+    def _link(self) -> str:
+        """Give the nameless segment a place among the temporary ones; returns its path."""
+        temporary = self._root.temporary()
+        link_descriptor(self._descriptor, temporary)
+        return temporary
 
     def _take_name(self, path: str) -> str | None:
         """Move the segment to a name whose lock is held; returns where the name's old segment is now, if anywhere."""
@@ -193,9 +212,7 @@ class Draft:
             self._count_out(0)
             return None
         if self._path is None:
-            temporary = self._root.temporary()
-            link_descriptor(self._descriptor, temporary)
-            self._path = temporary
+            self._path = self._link()
         if self._root.capabilities.exchange and old.st_size >= pool.MINIMUM_SIZE:
             libc.rename_exchange(self._path, path)
             self._count_out(0)
@@ -331,8 +348,11 @@ def retire(root: Root, path: str) -> int:
     if descriptor is None:
         return 0
     try:
-        size = os.fstat(descriptor).st_size
-        if not pool.keep(root, path, size):
+        status = os.fstat(descriptor)
+        size = status.st_size
+        # One that was never written to its end has pages that a full file system could not give.
+        whole = status.st_blocks * _BLOCK >= size
+        if not (whole and pool.keep(root, path, size)):
             os.unlink(path)
             ledger.add(root, -ledger.pages(size))
         return ledger.pages(size)

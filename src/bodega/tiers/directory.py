@@ -490,8 +490,13 @@ class DirectoryTier:
     def _draft(self, name: str) -> _Writing:
         return _Writing(self, name)
 
-    def admit(self, need: int, name: str) -> None:
+    def admit(self, need: int, name: str, *, visible: bool = False) -> None:
         """Count bytes that the root is about to grow by, or refuse them.
+
+        Args:
+            need: how many.
+            name: of the object, for messages.
+            visible: its segment already has a place and its length, so that counting anew finds them.
 
         Raises:
             StoreFull: they do not fit, whatever is moved.
@@ -512,7 +517,7 @@ class DirectoryTier:
                     return
             # A crash may have left files, or the count too high.
             sweep(self.root, empty_pool=True)
-            if ledger.add(self.root, need) > self.capacity:
+            if ledger.add(self.root, 0 if visible else need) > self.capacity:
                 raise self.full(name, need)
         except BaseException:
             ledger.add(self.root, -need)
@@ -574,7 +579,7 @@ class _Writing(files.Draft):
     """A draft whose errors of a full file system are `StoreFull`."""
 
     def __init__(self, tier: DirectoryTier, name: str) -> None:
-        super().__init__(tier.root, lambda need: tier.admit(need, name))
+        super().__init__(tier.root, lambda need: tier.admit(need, name, visible=self.is_visible))
         self._tier, self._name = tier, name
 
     def __exit__(

@@ -1,0 +1,116 @@
+"""Several processes do everything at random, on a store that is full all the time."""
+
+import json
+import os
+import random
+import stat
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import bodega
+from bodega.memory import files, ledger
+
+LONG = bool(os.environ.get("BODEGA_STRESS"))
+SECONDS = 600 if LONG else 8
+SEED = int(os.environ.get("BODEGA_SEED", random.randrange(1 << 32)))
+MEMBERS = 4
+CAPACITY = 24 << 20
+GROWTH = 16 << 20
+"""Bytes that the allocator of a process may keep; what a leak loses in thousands of operations is far more."""
+
+
+def start(root, number):
+    program = str(Path(__file__).with_name("_soak.py"))
+    arguments = [str(root), *map(str, (CAPACITY, number, MEMBERS, SEED, SECONDS))]
+    return subprocess.Popen(
+        [sys.executable, program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def segments(root):
+    """Bytes of all segments of a root, in whole pages, as the file system shows them."""
+    total = 0
+    for path in Path(root).glob("*/**/*"):
+        if path.parent.name == "locks":
+            continue
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue  # Gone since it was listed.
+        total += -(-status.st_size // 4096) * 4096 if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
+@pytest.mark.timeout(3600 if LONG else 120)
+def test_a_store_at_its_capacity_serves_a_mixed_load(root, tmp_path):
+    """Nobody reads anything wrong or old, the store stays within its capacity, and no process grows."""
+    print(f"seed {SEED}")
+    store = bodega.open(root, capacity=CAPACITY, spill=tmp_path / "below")
+    members = [start(root, number) for number in range(MEMBERS)]
+    most = 0
+    while any(member.poll() is None for member in members):
+        time.sleep(0.05)
+        most = max(most, segments(root))
+    outputs = [member.communicate() for member in members]
+    for member, (_, errors) in zip(members, outputs, strict=True):
+        assert member.returncode == 0, f"seed {SEED}: {errors[-3000:]}"
+    reports = [json.loads(output) for output, _ in outputs]
+    counts = sum((Counter(report["counts"]) for report in reports), Counter())
+    print(f"{dict(counts)}, at most {most:,} of {CAPACITY:,} bytes")
+
+    for before, after in ((report["before"], report["after"]) for report in reports):
+        assert after["descriptors"] == before["descriptors"] and before["maps"] == after["maps"] == 0
+        assert after["anonymous"] <= before["anonymous"] + GROWTH, (before, after)
+    drift = store.usage().used - segments(root)
+    print("drift", drift)
+    expected = {name: counter for report in reports for name, counter in report["own"].items() if counter}
+    assert {name: store.get(name)["counter"] for name in store} == expected
+
+    store.sweep(empty_pool=True)
+    for each in (store, bodega.open(tmp_path / "below", spill=())):
+        usage = each.usage()
+        assert usage.leftovers == 0 and usage.used <= usage.capacity
+        each.drop_run()
+        each.sweep(empty_pool=True)
+        assert each.usage().used == segments(each.root) == 0
+
+
+def test_a_sweep_in_the_middle_of_a_put_counts_what_is_being_written(store):
+    """It counts all segments anew: one that has no name yet would be lost, and the capacity passed by as much."""
+    store.put("small", 1)
+    before = store.usage().used
+    size = 2 << 20
+    with files.Draft(store._root, lambda need: ledger.add(store._root, need)) as draft:
+        draft.begin(size)
+        draft.write(0, [memoryview(bytes(size // 2))])
+        store.sweep()
+        draft.write(size // 2, [memoryview(bytes(size // 2))])
+        store.sweep()
+        draft.publish(f"{store.root}/runs/default", "x")
+    assert store.usage().used == before + size == segments(store.root)
+
+
+def test_a_put_that_sweeps_to_find_room_counts_itself_once(store):
+    """It makes room by a sweep of its own when the count says that the store is full, as a crash may have left it."""
+    store = bodega.open(store.root, capacity=8 << 20)
+    ledger.add(store._root, 100 << 20)
+    for size in (200_000, 2 << 20):
+        store.put("x", bytes(size))
+    store.sweep()
+    counted = store.usage().used
+    ledger.add(store._root, 100 << 20)
+    store.put("y", bytes(2 << 20))
+    assert store.usage().used == segments(store.root) > counted
+
+
+def test_a_segment_that_a_crash_left_with_holes_is_not_kept(store):
+    """Writing to a hole through a mapping would end the process, should the file system be full."""
+    with open(store._root.temporary(), "wb") as file:
+        file.truncate(2 << 20)
+    store.sweep()
+    assert segments(store.root) == store.usage().used == 0
