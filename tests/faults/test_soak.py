@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 import bodega
-from bodega.memory import files, ledger
+from bodega.memory import files, ledger, pool
 
 LONG = bool(os.environ.get("BODEGA_STRESS"))
-SECONDS = 600 if LONG else 8
+SECONDS = 600 if LONG else 5
 SEED = int(os.environ.get("BODEGA_SEED", random.randrange(1 << 32)))
 MEMBERS = 4
 CAPACITY = 24 << 20
+ON_THE_WAY = MEMBERS * pool.MINIMUM_SIZE
 GROWTH = 16 << 20
 """Bytes that the allocator of a process may keep; what a leak loses in thousands of operations is far more."""
 
@@ -32,9 +33,9 @@ def start(root, number):
     )
 
 
-def segments(root):
+def segments(root, measure=lambda status: -(-status.st_size // 4096) * 4096):
     """Bytes of all segments of a root, in whole pages, as the file system shows them."""
-    total = 0
+    found = {}
     for path in Path(root).glob("*/**/*"):
         if path.parent.name == "locks":
             continue
@@ -42,8 +43,17 @@ def segments(root):
             status = path.lstat()
         except FileNotFoundError:
             continue  # Gone since it was listed.
-        total += -(-status.st_size // 4096) * 4096 if stat.S_ISREG(status.st_mode) else 0
-    return total
+        if stat.S_ISREG(status.st_mode):
+            found[status.st_ino] = measure(status)  # Once, should it be moved meanwhile.
+    return sum(found.values())
+
+
+def taken(root):
+    """What they take at this moment: of one that is being written, only what is there.
+
+    Folders are read one after the other, while files come and go: the least of three looks is nearest the truth.
+    """
+    return min(segments(root, lambda status: status.st_blocks * 512) for _ in range(3))
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
@@ -55,7 +65,7 @@ def test_a_store_at_its_capacity_serves_a_mixed_load(root, tmp_path):
     most = 0
     while any(member.poll() is None for member in members):
         time.sleep(0.05)
-        most = max(most, segments(root))
+        most = max(most, taken(root))
     outputs = [member.communicate() for member in members]
     for member, (_, errors) in zip(members, outputs, strict=True):
         assert member.returncode == 0, f"seed {SEED}: {errors[-3000:]}"
@@ -66,8 +76,9 @@ def test_a_store_at_its_capacity_serves_a_mixed_load(root, tmp_path):
     for before, after in ((report["before"], report["after"]) for report in reports):
         assert after["descriptors"] == before["descriptors"] and before["maps"] == after["maps"] == 0
         assert after["anonymous"] <= before["anonymous"] + GROWTH, (before, after)
-    drift = store.usage().used - segments(root)
-    print("drift", drift)
+    # Small objects are counted as they are published: a few may be on their way at any moment.
+    assert most <= CAPACITY + ON_THE_WAY
+    assert abs(store.usage().used - segments(root)) <= ON_THE_WAY
     expected = {name: counter for report in reports for name, counter in report["own"].items() if counter}
     assert {name: store.get(name)["counter"] for name in store} == expected
 
