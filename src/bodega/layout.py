@@ -255,21 +255,33 @@ class Description(NamedTuple):
     text: str
     facts_at: int
     """Where in the text the part begins that people read."""
+    path: str
+    """For messages."""
 
     @property
     def info(self) -> ObjectInfo:
-        """The part that people read."""
-        facts = _from_json(self.text, self.facts_at)[0]
-        return ObjectInfo(
-            name=self.name,
-            run=self.run,
-            id=self.identity,
-            nbytes=facts["nbytes"],
-            kind=facts["kind"],
-            created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
-            producer=Producer(*facts["producer"]),
-            schema=facts["schema"],
-        )
+        """The part that people read.
+
+        Raises:
+            LayoutError: it is not what `plan` writes.
+        """
+        try:
+            facts = _from_json(self.text, self.facts_at)[0]
+            info = ObjectInfo(
+                name=self.name,
+                run=self.run,
+                id=self.identity,
+                nbytes=facts["nbytes"],
+                kind=facts["kind"],
+                created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+                producer=Producer(*facts["producer"]),
+                schema=facts["schema"],
+            )
+        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as error:
+            raise damaged(self.path, f"its description cannot be read ({error!r:.200})") from error
+        if not (isinstance(info.nbytes, int) and isinstance(info.kind, str) and isinstance(info.schema, dict)):
+            raise damaged(self.path, "its description has parts of other types than it should")
+        return info
 
 
 def parse_description(
@@ -294,9 +306,14 @@ def parse_description(
     """
     if len(block) != header.block_length or bytes(head[_CRC_FIELD]) != _crc(head[:HEADER_SIZE], block):
         raise damaged(path, "its description does not match its checksum")
-    # What passed the checksum was written by `plan`, so its parts are there and of their types.
-    text = str(block[: header.description_length], "utf-8", "surrogatepass")
-    (run, name, recipe), facts_at = _from_json(text)
+    # What passed the checksum was written by `plan`, or by somebody who meant to deceive.
+    try:
+        text = str(block[: header.description_length], "utf-8", "surrogatepass")
+        (run, name, recipe), facts_at = _from_json(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, f"its description cannot be read ({error!r:.200})") from error
+    if not isinstance(recipe, dict):
+        raise damaged(path, "its description has no recipe")
     if (run, name) != owner:
         raise damaged(path, f"it is the object {name!r} of run {run!r}, moved here from outside")
     buffers = []
@@ -306,7 +323,7 @@ def parse_description(
         if offset % ALIGNMENT or offset < HEADER_SIZE or offset + length > header.total:
             raise damaged(path, "a buffer lies outside the object")
         buffers.append((offset, length))
-    return Description(header.id, run, name, recipe, buffers, text, facts_at)
+    return Description(header.id, run, name, recipe, buffers, text, facts_at, path)
 
 
 def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:

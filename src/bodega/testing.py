@@ -550,7 +550,8 @@ def store_machine(
                         assert _same(found.value, self.model[key])
                     seen.add(key)
             assert not raw or seen == self.model.keys()
-            assert self.pinned <= tiers[0].keys()
+            entries = self.store._tier.by_age()  # noqa: SLF001
+            assert {(entry.run, entry.name) for entry in entries if entry.pinned} == self.pinned
 
         @invariant()
         def bytes_are_counted(self) -> None:

@@ -316,6 +316,8 @@ def fuzz(folder, seed, count):
             else:
                 # Not looked into: a frame over other buffers than its own is as wrong as the buffers are.
                 outcome = "some value"
+                if isinstance(value, np.ndarray):
+                    value.tobytes()
         except BaseException:
             keep = Path(tempfile.gettempdir()) / f"bodega-fuzz-{seed}-{number}"
             keep.write_bytes(data)
