@@ -40,6 +40,7 @@ class Options(NamedTuple):
     time_to_live: float | None = None
     verify: bool = False
     trust: Trust = "code"
+    group: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +319,7 @@ class Store(MutableMapping[str, Any]):
 
 
 def _reopen(root: str, run: str, options: Options) -> Store:
-    return Store(open_root(root), run, options)
+    return Store(open_root(root, group=options.group), run, options)
 
 
 def _directory(root: Root, capacity: int | str | None = None) -> DirectoryTier:
@@ -369,6 +370,7 @@ def open(
     prefault: int | str | None = None,
     verify: bool = False,
     trust: Trust = "code",
+    group: bool = False,
 ) -> Store:
     """Open a store, making its root where there is none.
 
@@ -385,13 +387,15 @@ def open(
         prefault: how much memory to have warm for the first puts.
         verify: keep a digest of every object that is put, and compare it with every get.
         trust: ``"data"`` refuses every object that would have to be unpickled, which could run its writer's code.
+        group: share a new root with the members of the folder's group (mode 2770), or use one that another member has
+            shared. Whoever unpickles there trusts all of them; see ``trust``.
 
     Raises:
         RootError: the folder cannot be used.
         SettingsError: the capacity or another setting is not understood.
         UnsupportedPlatform: not Linux or macOS.
     """
-    checked = open_root(root)
+    checked = open_root(root, group=group)
     if spill is not None:
         remember(checked, _spill(spill))
     options = Options(
@@ -401,6 +405,7 @@ def open(
         time_to_live=None if time_to_live is None else parse_duration(time_to_live),
         verify=verify,
         trust=trust,
+        group=group,
     )
     store = Store(checked, resolve_run(run), options)
     if prefault is not None:

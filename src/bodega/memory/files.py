@@ -78,6 +78,7 @@ class Draft:
             self._counted = ledger.pages(warm.size)
         elif self._root.capabilities.tmpfile:
             self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._root.share(self._descriptor)
             # Held before it has a name, so that no sweep ever finds it unlocked.
             locks.try_shared(self._descriptor)
             if need >= pool.MINIMUM_SIZE:
@@ -88,6 +89,7 @@ class Draft:
                 self._path = self._root.temporary()
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._descriptor = os.open(self._path, flags, 0o600)
+                self._root.share(self._descriptor)
                 locks.try_shared(self._descriptor)
 
     @property
@@ -173,7 +175,7 @@ class Draft:
                     displaced = self._take_name(path)
                 except FileNotFoundError:
                     # The run's first object, or the run was dropped a moment ago.
-                    os.makedirs(folder, mode=0o700, exist_ok=True)
+                    self._root.make_folder(folder)
                     continue
                 self._published = True
         if self._warm:
@@ -352,7 +354,8 @@ def retire(root: Root, path: str) -> int:
         size = status.st_size
         # One that was never written to its end has pages that a full file system could not give.
         whole = status.st_blocks * _BLOCK >= size
-        if not (whole and pool.keep(root, path, size)):
+        mine = status.st_uid == os.getuid()
+        if not (whole and mine and pool.keep(root, path, size)):
             os.unlink(path)
             ledger.add(root, -ledger.pages(size))
         return ledger.pages(size)

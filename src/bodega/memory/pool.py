@@ -39,7 +39,7 @@ def take(root: Root, need: int) -> Warm | None:
     # One that is long enough first: what it lacks would have to be written to new pages.
     for size, name in sorted(fitting, key=lambda item: (item[0] < need, abs(item[0] - need))):
         path, temporary = f"{root.pool}/{name}", root.temporary()
-        descriptor = seize(path)
+        descriptor = seize(path, os.O_RDWR)
         if descriptor is None:
             continue
         try:
@@ -66,7 +66,7 @@ def keep(root: Root, path: str, size: int) -> bool:
     if total + size > limit or count >= MOST_SEGMENTS:
         return False
     # Without what was said of its object, such as that it is pinned.
-    os.chmod(path, 0o600)
+    os.chmod(path, root.file_mode)
     os.rename(path, _place(root, size))
     return True
 
@@ -148,11 +148,15 @@ def size(root: Root) -> int:
     return sum(size for _, size in _segments(root))
 
 
-def seize(path: str) -> int | None:
-    """Open a segment and take its exclusive lock; None where somebody maps it, or where the path is another file now."""
+def seize(path: str, access: int = os.O_RDONLY) -> int | None:
+    """Open a segment and take its exclusive lock.
+
+    Returns:
+        None where somebody maps it, where the path is another file now, or where it is another user's and not ours to open so.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+        descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, PermissionError):
         return None
     if locks.try_exclusive(descriptor):
         locks.forget_in_child(descriptor)

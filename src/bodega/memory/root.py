@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from bodega.errors import LayoutError, RootError, SettingsError, UnsupportedPlatform
 from bodega.memory.capabilities import Capabilities, probe
@@ -23,6 +23,12 @@ from bodega.settings import ROOT_VARIABLE
 
 FORMAT = 1
 MARKER = "bodega-root.json"
+LOCK_FILES = (
+    "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
+    *(f"transfer-{stripe:04}" for stripe in range(256)),
+)  # fmt: skip
+_GROUP_FOLDER = 0o2770
+_GROUP_FILE = 0o640
 _FOLDERS = ("runs", "tmp", "pool", "locks")
 
 
@@ -46,6 +52,8 @@ class Root:
     portable_names: bool
     """File names must survive a file system that folds case or normalises Unicode."""
     capabilities: Capabilities
+    group: bool = False
+    """Shared with the members of the folder's group."""
     warm: bool = True
     """Segments whose object is gone are kept for the next puts; on a disk that gains nothing."""
 
@@ -74,6 +82,32 @@ class Root:
         """What it is on."""
         return filesystem_of(self.path)
 
+    @property
+    def file_mode(self) -> int:
+        """Of a segment that is not pinned."""
+        return _GROUP_FILE if self.group else 0o600
+
+    def share(self, descriptor: int) -> None:
+        """Let the group read a file, where the root is shared with one."""
+        if self.group:
+            os.fchmod(descriptor, _GROUP_FILE)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder of a run, and see to it that whoever may put objects can put some there."""
+        if not self.group:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            return
+        # With its mode before it has its name: a member of the group may come at any time.
+        draft = self.temporary()
+        os.mkdir(draft, 0o700)
+        os.chmod(draft, _GROUP_FOLDER)
+        try:
+            os.rename(draft, path)
+        except OSError:
+            os.rmdir(draft)
+            if not os.path.isdir(path):
+                raise
+
     def free(self) -> int:
         """Bytes that this user can still write to the file system."""
         status = os.statvfs(self.path)
@@ -89,11 +123,12 @@ class Root:
         return f"{self.tmp}/{os.urandom(16).hex()}"
 
 
-def open_root(path: str | os.PathLike[str] | None = None, *, warm: bool = True) -> Root:
+def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False, warm: bool = True) -> Root:
     """Find or make a root and check that it can be trusted.
 
     Args:
         path: the folder, else the default one.
+        group: share it with the members of the folder's group, or use a root that another member has shared.
         warm: whether segments are kept warm there.
 
     Raises:
@@ -125,15 +160,15 @@ def open_root(path: str | os.PathLike[str] | None = None, *, warm: bool = True) 
         _refuse(folder, "it is not a folder", "remove it or choose another path")
     except OSError as error:
         _refuse(folder, f"it cannot be made ({error.strerror})", "choose a path that you can write to")
-    _check_owner(folder)
+    _check_owner(folder, group)
     try:
-        portable_names = _enter(folder)
+        facts = _enter(folder, group)
         capabilities = probe(folder / "tmp")
     except (LayoutError, RootError, SettingsError):
         raise
     except OSError as error:
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
-    return Root(folder, portable_names, capabilities, warm)
+    return Root(folder, facts.portable_names, capabilities, facts.group, warm)
 
 
 def _check_link(folder: Path) -> None:
@@ -145,8 +180,16 @@ def _check_link(folder: Path) -> None:
         _refuse(folder, f"it is a symbolic link made by another user (uid {status.st_uid})", "choose another path")
 
 
-def _check_owner(folder: Path) -> None:
+def _check_owner(folder: Path, group: bool) -> None:
     status = folder.stat()
+    if _is_shared(status):
+        if status.st_uid == os.getuid() or (group and status.st_gid in {os.getegid(), *os.getgroups()}):
+            return
+        _refuse(
+            folder,
+            f"it is shared by another user (uid {status.st_uid}) with the group {status.st_gid}",
+            "be a member of that group and say that you trust its members (group=True), or choose a path of your own",
+        )
     if status.st_uid != os.getuid():
         _refuse(
             folder,
@@ -161,6 +204,23 @@ def _check_owner(folder: Path) -> None:
         )
 
 
+def _is_shared(status: os.stat_result) -> bool:
+    """Whether a folder is set up for its group and for nobody else."""
+    return stat.S_IMODE(status.st_mode) == _GROUP_FOLDER
+
+
+def _share_folder(folder: Path) -> None:
+    """Set a new root up for its group, with all lock files: whoever makes one later might keep it to himself."""
+    folder.chmod(_GROUP_FOLDER)  # First: what is made inside then belongs to the folder's group.
+    for name in _FOLDERS:
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        (folder / name).chmod(_GROUP_FOLDER)
+    for name in LOCK_FILES:
+        lock = folder / "locks" / name
+        lock.touch(mode=0o600)
+        lock.chmod(0o660)
+
+
 def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
     raise RootError(
         f"{folder} cannot be the root of a store: {reason}. Remedy: {remedy} (root= or {ROOT_VARIABLE}).",
@@ -169,8 +229,15 @@ def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
     )
 
 
-def _enter(folder: Path) -> bool:
-    """Make what is missing in a root; returns whether its file names must be portable."""
+class _Facts(NamedTuple):
+    """What the marker says of a root."""
+
+    portable_names: bool
+    group: bool
+
+
+def _enter(folder: Path, group: bool) -> _Facts:
+    """Make what is missing in a root."""
     marker = folder / MARKER
     if not marker.exists():
         foreign = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
@@ -182,7 +249,12 @@ def _enter(folder: Path) -> bool:
             )
         # Two processes may be first at once: each writes its own file, one of them becomes the marker.
         draft = folder / f"{MARKER}.{os.urandom(16).hex()}"
-        draft.write_text(json.dumps({"format": FORMAT, "portable_names": _folds_names(folder)}), encoding="utf-8")
+        facts = {"format": FORMAT, "portable_names": _folds_names(folder), "group": group}
+        if group:
+            _share_folder(folder)
+        draft.write_text(json.dumps(facts), encoding="utf-8")
+        if group:
+            draft.chmod(_GROUP_FILE)
         try:
             os.link(draft, marker)
         except FileExistsError:
@@ -193,7 +265,7 @@ def _enter(folder: Path) -> bool:
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     try:
         facts = json.loads(marker.read_bytes())
-        version, portable_names = facts["format"], bool(facts["portable_names"])
+        version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts["group"]))
     except (ValueError, KeyError, TypeError) as error:
         raise LayoutError(
             f"{marker} is damaged ({error}): it should be a line of JSON. Remove the whole root {folder} to start anew.",
@@ -204,7 +276,9 @@ def _enter(folder: Path) -> bool:
             f"The root {folder} has format {version}; this version of bodega knows {FORMAT}. Use another root.",
             path=str(marker),
         )
-    return portable_names
+    if group and not known.group:
+        _refuse(folder, "it was made for one user", "make a new root with group=True")
+    return known
 
 
 def _folds_names(folder: Path) -> bool:

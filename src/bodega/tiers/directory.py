@@ -256,7 +256,7 @@ class DirectoryTier:
                 os.preadv(descriptor, [data], 0)
             else:
                 data = lease.map_private(descriptor, header.total, self.root.capabilities)
-            if touch:
+            if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
                 os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
         finally:
@@ -424,7 +424,7 @@ class DirectoryTier:
         """Keep an object from being moved to a lower tier, or no longer; returns whether there is one."""
         try:
             # A bit of the file's mode, so that it holds for all processes and goes with the object.
-            os.chmod(self._path(run, name), 0o600 | (stat.S_ISVTX if pinned else 0))
+            os.chmod(self._path(run, name), self.root.file_mode | (stat.S_ISVTX if pinned else 0))
         except FileNotFoundError:
             return False
         return True
@@ -438,6 +438,7 @@ class DirectoryTier:
         except FileNotFoundError:
             return  # The run was dropped meanwhile.
         try:
+            self.root.share(descriptor)
             if os.pread(descriptor, 64, 0) != text:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, text, 0)

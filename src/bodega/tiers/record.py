@@ -17,6 +17,7 @@ def remember(root: Root, spill: tuple[str, ...]) -> None:
         return
     draft = root.temporary()
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    root.share(descriptor)
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump({"spill": spill}, file)
     os.rename(draft, root.path / _FILE)

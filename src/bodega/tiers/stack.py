@@ -23,7 +23,7 @@ from bodega.memory import ledger, locks
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier, Stored
 
-_STRIPES = 1024
+_STRIPES = 256
 _PATIENCE = 600.0
 """Seconds that a transfer of a large object over a slow line may take."""
 _MARGIN = 20
