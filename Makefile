@@ -52,7 +52,8 @@ bench-peers: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.peers
 
 stress: $(VENV)/.installed
-	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 3600 tests/memory/test_races.py
+	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 7200 --durations 0 --durations-min 1 \
+	  tests/memory/test_races.py tests/memory/test_lease_machine.py tests/faults tests/tiers
 
 # The documentation is Markdown: its examples run, and its links lead somewhere.
 docs: $(VENV)/.installed

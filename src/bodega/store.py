@@ -29,6 +29,8 @@ Trust = Literal["code", "data"]
 _next_look = 0.0
 """When this process asks again whether a small sweep is due, on the monotonic clock."""
 _LOOK_INTERVAL = 10.0
+_CAPACITY = "?capacity="
+"""Behind the folder of a lower tier: what it may take."""
 
 
 class Options(NamedTuple):
@@ -267,10 +269,11 @@ class Store(MutableMapping[str, Any]):
         Args:
             empty_pool: also give the memory of warm segments back to the system.
         """
-        done = [sweep(tier.root, empty_pool=empty_pool) for tier in self._stack.folders]
         expired = self._tier.expired_runs()
         for run in expired:
             self._stack.drop_run(run)
+        # Last, since it counts what there is.
+        done = [sweep(tier.root, empty_pool=empty_pool) for tier in self._stack.folders]
         swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), len(expired))
         events.emit("sweep", "", "", swept.nbytes, self._tier.url)
         return swept
@@ -331,9 +334,10 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
         from bodega.tiers.object_storage import ObjectStorageTier
 
         return ObjectStorageTier(url, options=options.storage_options)
-    if Path(url) == root.path:
-        raise SettingsError(f"The lower tier {url} is the root itself: name another folder (spill=).")
-    return _directory(open_root(url, warm=False))
+    folder, _, capacity = url.partition(_CAPACITY)
+    if Path(folder) == root.path:
+        raise SettingsError(f"The lower tier {folder} is the root itself: name another folder (spill=).")
+    return _directory(open_root(folder, group=options.group, warm=False), capacity or None)
 
 
 def _usage_of(tier: Tier) -> TierUsage:
@@ -380,7 +384,7 @@ def open(
         capacity: how much all objects in memory may take together: bytes, ``"8GiB"``, or a share of the file system
             such as ``"50%"``; by default 80%.
         spill: lower tiers, the fastest first: a folder on a disk, and last an ``s3://``, ``gs://``, ``az://`` or
-            ``file://`` URL. Objects move there when memory is full, and come up again when they are read. The last is
+            ``file://`` URL. A folder may say what it may take, as ``/folder?capacity=1TiB``. Objects move there when memory is full, and come up again when they are read. The last is
             the durable tier. The root remembers them for whoever opens it without; ``()`` ends that.
         storage_options: of object storage, such as endpoint and keys, in obstore's words; else the environment's.
         time_to_live: a run that nothing is put into for so long (seconds, ``"12h"``, ``"7d"``) may be dropped.
