@@ -10,8 +10,9 @@ import torch
 
 from bodega.errors import LayoutError, NotShareable
 
-_SAME_SIZE = {"bfloat16": torch.int16}
-"""dtypes that numpy does not know, and what they travel as."""
+_FLOATS_OF_8_BITS = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
+_SAME_SIZE = {"bfloat16": torch.int16, **dict.fromkeys(_FLOATS_OF_8_BITS, torch.uint8)}
+"""dtypes that numpy does not know, and what they travel as. The small floats torch itself pickles but cannot unpickle."""
 
 
 def describe(value: object) -> dict[str, Any] | None:
@@ -52,7 +53,7 @@ def _reduce_tensor(tensor: torch.Tensor) -> Any:
     try:
         array = (plain.view(_SAME_SIZE[name]) if name in _SAME_SIZE else plain).numpy()
     except TypeError:
-        # A dtype that numpy does not know, such as the 8-bit floats.
+        # A dtype that numpy does not know, such as complex numbers of 32 bits.
         return NotImplemented
     parameter = isinstance(tensor, torch.nn.Parameter)
     return restore_tensor, (array, name if name in _SAME_SIZE else None, tensor.requires_grad, parameter)
