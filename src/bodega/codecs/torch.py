@@ -10,9 +10,8 @@ import torch
 
 from bodega.errors import LayoutError, NotShareable
 
-_FLOATS_OF_8_BITS = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
-_SAME_SIZE = {"bfloat16": torch.int16, **dict.fromkeys(_FLOATS_OF_8_BITS, torch.uint8)}
-"""dtypes that numpy does not know, and what they travel as. The small floats torch itself pickles but cannot unpickle."""
+_SAME_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+"""What dtypes that numpy does not know travel as, by bytes. Most of them torch itself pickles but cannot unpickle."""
 
 
 def describe(value: object) -> dict[str, Any] | None:
@@ -29,11 +28,12 @@ def restore_tensor(
     parameter: bool,
 ) -> torch.Tensor:
     """A tensor, or a parameter, over an array; `dtype` names one that numpy does not know."""
-    if not isinstance(array, np.ndarray) or (dtype is not None and dtype not in _SAME_SIZE):
+    known = None if dtype is None else getattr(torch, dtype, None)
+    if not isinstance(array, np.ndarray) or (dtype is not None and not isinstance(known, torch.dtype)):
         raise LayoutError(f"A tensor of dtype {dtype!r} over a {type(array).__name__} is not known.")
     tensor = torch.from_numpy(array)
-    if dtype is not None:
-        tensor = tensor.view(getattr(torch, dtype))
+    if known is not None:
+        tensor = tensor.view(known)
     return torch.nn.Parameter(tensor, requires_grad) if parameter else tensor.requires_grad_(requires_grad)
 
 
@@ -46,14 +46,14 @@ def _reduce_tensor(tensor: torch.Tensor) -> Any:
     if tensor.device.type not in ("cpu", "meta"):
         message = f"The tensor lies in the memory of {tensor.device}. Store tensor.cpu() instead."
         raise NotShareable(message, kind="torch.Tensor")
-    name = str(tensor.dtype).removeprefix("torch.")
     plain = tensor.detach().resolve_conj().resolve_neg() if tensor.layout == torch.strided else None
     if plain is None or plain.device.type == "meta" or plain.is_quantized or vars(tensor):
         return NotImplemented
+    name = None
     try:
-        array = (plain.view(_SAME_SIZE[name]) if name in _SAME_SIZE else plain).numpy()
+        array = plain.numpy()
     except TypeError:
-        # A dtype that numpy does not know, such as complex numbers of 32 bits.
-        return NotImplemented
+        name = str(tensor.dtype).removeprefix("torch.")
+        array = plain.view(_SAME_SIZE[plain.element_size()]).numpy()
     parameter = isinstance(tensor, torch.nn.Parameter)
-    return restore_tensor, (array, name if name in _SAME_SIZE else None, tensor.requires_grad, parameter)
+    return restore_tensor, (array, name, tensor.requires_grad, parameter)
