@@ -23,7 +23,7 @@ _CALLS = [
     (libc, "map_over"),
     (libc, "rename_exchange"),
 ]  # fmt: skip
-_ALLOCATING = {"pwrite", "pwritev", "link", "rename", "rename_exchange", "mkdir", "makedirs", "fsync", "ftruncate"}
+_ALLOCATING = {"pwrite", "pwritev", "link", "rename", "rename_exchange", "mkdir", "makedirs", "ftruncate"}
 
 
 class Call(NamedTuple):

@@ -6,10 +6,10 @@ the races it guards against.
 
 from __future__ import annotations
 
-import errno
 import os
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +27,6 @@ _BLOCK = 512
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Draft:
@@ -59,16 +58,23 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor < 0:
-            return
-        if not self._published:
+        try:
+            if self._descriptor >= 0 and not self._published:
+                self._undo()
+        finally:
+            if self._descriptor >= 0 and self._warm:
+                pool.unlock(self._descriptor)
+            elif self._descriptor >= 0:
+                os.close(self._descriptor)
+            locks.say_where(error, self._path or self._root.tmp)
+
+    def _undo(self) -> None:
+        # What fails here the next sweep finds, and the error that led here is the one to hear of.
+        with suppress(OSError):
             if self._path is not None:
                 os.unlink(self._path)
+        with suppress(OSError):
             ledger.add(self._root, self._replaced - self._counted)
-        if self._warm:
-            pool.unlock(self._descriptor)
-        else:
-            os.close(self._descriptor)
 
     def begin(self, need: int) -> None:
         """Find a segment for ``need`` bytes: a warm one that fits, else a new one."""
@@ -138,7 +144,7 @@ class Draft:
             try:
                 written = os.pwritev(self._descriptor, views, offset)
             except OSError as error:
-                if error.errno not in FULL or not pool.drain(self._root, sum(view.nbytes for view in views)):
+                if error.errno not in locks.FULL or not pool.drain(self._root, sum(view.nbytes for view in views)):
                     raise
                 continue
             offset += written
@@ -172,17 +178,21 @@ class Draft:
         with name_lock(self._root, path):
             while not self._published:
                 try:
-                    displaced = self._take_name(path)
+                    displaced, gone = self._take_name(path)
                 except FileNotFoundError:
                     # The run's first object, or the run was dropped a moment ago.
                     self._root.make_folder(folder)
                     continue
                 self._published = True
+            # The object is there: a put that fails now would be a lie. What is not counted or freed the next sweep finds.
+            with suppress(OSError):
+                self._count_out(gone)
         if self._warm:
             # From here on it is an object like any other: whoever publishes may read it at once.
             locks.release(self._descriptor)
         if displaced is not None:
-            retire(self._root, displaced)
+            with suppress(OSError):
+                retire(self._root, displaced)
         if durable:
             _sync_folder(folder)
             _sync_folder(self._root.runs)
@@ -202,8 +212,12 @@ class Draft:
         link_descriptor(self._descriptor, temporary)
         return temporary
 
-    def _take_name(self, path: str) -> str | None:
-        """Move the segment to a name whose lock is held; returns where the name's old segment is now, if anywhere."""
+    def _take_name(self, path: str) -> tuple[str | None, int]:
+        """Move the segment to a name whose lock is held.
+
+        Returns:
+            Where the name's old segment is now, if anywhere, and the bytes that went with it if it is not.
+        """
         try:
             old = os.stat(path, follow_symlinks=False)
         except FileNotFoundError:
@@ -211,18 +225,15 @@ class Draft:
                 link_descriptor(self._descriptor, path)
             else:
                 os.rename(self._path, path)
-            self._count_out(0)
-            return None
+            return None, 0
         if self._path is None:
             self._path = self._link()
         if self._root.capabilities.exchange and old.st_size >= pool.MINIMUM_SIZE:
             libc.rename_exchange(self._path, path)
-            self._count_out(0)
-            return self._path
+            return self._path, 0
         # Not worth keeping: its bytes go with its last reader.
         os.rename(self._path, path)
-        self._count_out(ledger.pages(old.st_size))
-        return None
+        return None, ledger.pages(old.st_size)
 
     def _count_out(self, nbytes: int) -> None:
         """Count the bytes of an old segment out, as far as that was not done beforehand."""
@@ -275,8 +286,9 @@ def open_shared(path: str) -> tuple[int, os.stat_result]:
                 status = os.fstat(descriptor)
                 if pool.is_still(path, status):
                     return descriptor, status
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            locks.say_where(error, path)
             raise
         os.close(descriptor)
         patience = patience or locks.Patience(path, "An object")
@@ -294,8 +306,13 @@ def remove(root: Root, path: str) -> int:
         size = os.stat(path, follow_symlinks=False).st_size
         worth_keeping = size >= pool.MINIMUM_SIZE
         if worth_keeping:
-            os.rename(path, temporary)
-        else:
+            try:
+                os.rename(path, temporary)
+            except OSError as error:
+                if error.errno not in locks.FULL:
+                    raise
+                worth_keeping = False  # On a full file system a delete is what helps.
+        if not worth_keeping:
             os.unlink(path)
     if worth_keeping:
         retire(root, temporary)
@@ -340,6 +357,9 @@ def _sync_folder(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        locks.say_where(error, path)
+        raise
     finally:
         os.close(descriptor)
 
@@ -359,5 +379,8 @@ def retire(root: Root, path: str) -> int:
             os.unlink(path)
             ledger.add(root, -ledger.pages(size))
         return ledger.pages(size)
+    except OSError as error:
+        locks.say_where(error, path)
+        raise
     finally:
         pool.unlock(descriptor)

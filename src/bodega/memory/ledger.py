@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from bodega.layout import PAGE
-from bodega.memory.locks import Exclusive
+from bodega.memory.locks import FULL, Exclusive, no_room
 from bodega.memory.root import Root
 
 _WHAT = "The count of the store's bytes"
@@ -24,7 +24,7 @@ def add(root: Root, nbytes: int) -> int:
     """Count bytes in (or out, where negative); returns the new total."""
     with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
         total = max(0, int.from_bytes(os.pread(descriptor, _SIZE, 0), "little") + nbytes)
-        os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
+        _write(root, descriptor, total)
     return total
 
 
@@ -32,8 +32,17 @@ def recount(root: Root) -> int:
     """Set the total to what the root's folders hold, and return it."""
     with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
         total = sum(_folder_bytes(folder) for folder in (root.runs, root.tmp, root.pool))
-        os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
+        _write(root, descriptor, total)
     return total
+
+
+def _write(root: Root, descriptor: int, total: int) -> None:
+    try:
+        os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(f"{root.locks}/usage", _WHAT) from error
 
 
 def read(root: Root) -> int:

@@ -6,15 +6,19 @@ Nothing here ever waits in the kernel: a stopped holder costs the caller its dea
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 
-from bodega.errors import StoreBusy
+from bodega.errors import BodegaError, StoreBusy, StoreFull
 
 DEADLINE = 30.0
 """Seconds after which a lock that others hold for microseconds is reported as stuck."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _held: set[int] = set()
@@ -38,6 +42,23 @@ def _close_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_close_in_child)
+
+
+def say_where(error: BaseException | None, path: str) -> None:
+    """Add a path to an error of a call that took a descriptor, which cannot name its file."""
+    if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.filename is None:
+        error.filename = path
+
+
+def no_room(path: str, what: str) -> StoreFull:
+    """The error for a file that cannot be made or written, such as a lock file, though it takes next to nothing."""
+    return StoreFull(
+        f"{path} ({what}) cannot be written: its file system is full, of bytes or of files ('df -h', 'df -i'). Remove "
+        "objects, runs or other files, or use a larger file system.",
+        need=None,
+        free=0,
+        path=path,
+    )
 
 
 class Patience:
@@ -83,7 +104,9 @@ def try_shared(descriptor: int) -> bool:
 
 def release(descriptor: int) -> None:
     """Give up an exclusive lock by name: a forked child's copy of the descriptor would keep it past `os.close`."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    # Where the kernel has no memory for that, closing does it, which follows.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class Exclusive:
@@ -103,7 +126,12 @@ class Exclusive:
         self._path, self._what, self._deadline = path, what, deadline
 
     def __enter__(self) -> int:
-        descriptor = os.open(self._path, _LOCK_FILE, 0o600)
+        try:
+            descriptor = os.open(self._path, _LOCK_FILE, 0o600)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise no_room(self._path, self._what) from error
         self._descriptor = descriptor
         forget_in_child(descriptor)
         try:
@@ -111,8 +139,9 @@ class Exclusive:
                 patience = Patience(self._path, self._what, self._deadline)
                 while not try_exclusive(descriptor):
                     patience.wait()
-        except BaseException:
+        except BaseException as error:
             close(descriptor)
+            say_where(error, self._path)
             raise
         return descriptor
 
@@ -123,3 +152,4 @@ class Exclusive:
             release(self._descriptor)
         finally:
             close(self._descriptor)
+        say_where(error, self._path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from bodega.errors import SettingsError
@@ -67,7 +68,12 @@ def keep(root: Root, path: str, size: int) -> bool:
         return False
     # Without what was said of its object, such as that it is pinned.
     os.chmod(path, root.file_mode)
-    os.rename(path, _place(root, size))
+    try:
+        os.rename(path, _place(root, size))
+    except OSError as error:
+        if error.errno not in locks.FULL:
+            raise
+        return False  # The folder cannot grow: all the more reason to free it.
     return True
 
 
@@ -78,7 +84,7 @@ def prefault(root: Root, nbytes: int) -> None:
 
     Raises:
         SettingsError: more than the pool may hold.
-        OSError: the file system lacks the space.
+        StoreFull: the file system lacks the space.
     """
     limit = root.size() // MOST_SHARE
     if nbytes > limit:
@@ -96,21 +102,30 @@ def prefault(root: Root, nbytes: int) -> None:
 def _add(root: Root, nbytes: int) -> None:
     """A new segment whose pages are there."""
     path = root.temporary()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if not locks.try_exclusive(descriptor):
-        # A sweep was faster, and takes the empty file for a left-over.
-        os.close(descriptor)
-        return
-    locks.forget_in_child(descriptor)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        for offset in range(0, nbytes, len(_ZEROS)):
-            os.pwrite(descriptor, _ZEROS[: nbytes - offset], offset)
-        os.rename(path, _place(root, nbytes))
-    except BaseException:
-        os.unlink(path)
+        descriptor = os.open(path, flags, 0o600)
+        locks.forget_in_child(descriptor)
+        try:
+            if not locks.try_exclusive(descriptor):
+                # A sweep was faster, and takes the empty file for a left-over.
+                return
+            offset = 0
+            while offset < nbytes:
+                # A file system that fills up writes a part first.
+                offset += os.pwrite(descriptor, _ZEROS[: nbytes - offset], offset)
+            os.rename(path, _place(root, nbytes))
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            unlock(descriptor)
+    except OSError as error:
+        if error.errno in locks.FULL:
+            raise locks.no_room(path, "A segment to be kept warm") from error
+        locks.say_where(error, path)
         raise
-    finally:
-        unlock(descriptor)
     ledger.add(root, nbytes)
 
 
@@ -127,6 +142,9 @@ def drop(root: Root, name: str) -> int:
     try:
         nbytes = ledger.pages(os.fstat(descriptor).st_size)
         os.unlink(path)
+    except OSError as error:
+        locks.say_where(error, path)
+        raise
     finally:
         unlock(descriptor)
     ledger.add(root, -nbytes)
@@ -158,20 +176,29 @@ def seize(path: str, access: int = os.O_RDONLY) -> int | None:
         descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, PermissionError):
         return None
-    if locks.try_exclusive(descriptor):
-        locks.forget_in_child(descriptor)
-        if is_still(path, os.fstat(descriptor)):
+    locks.forget_in_child(descriptor)
+    try:
+        locked = locks.try_exclusive(descriptor)
+        if locked and is_still(path, os.fstat(descriptor)):
             return descriptor
+    except BaseException as error:
+        # Closing gives up the lock as well.
+        locks.close(descriptor)
+        locks.say_where(error, path)
+        raise
+    if locked:
         unlock(descriptor)
     else:
-        os.close(descriptor)
+        locks.close(descriptor)
     return None
 
 
 def unlock(descriptor: int) -> None:
     """Give up the exclusive lock of a segment and close it."""
-    locks.release(descriptor)
-    locks.close(descriptor)
+    try:
+        locks.release(descriptor)
+    finally:
+        locks.close(descriptor)
 
 
 def is_still(path: str, status: os.stat_result) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from bodega import layout
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, LayoutError, StoreFull
-from bodega.memory import files, lease, ledger, pool
+from bodega.memory import files, lease, ledger, locks, pool
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.root import Root
 from bodega.memory.sweep import sweep
@@ -259,6 +259,9 @@ class DirectoryTier:
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
                 os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+        except OSError as error:
+            locks.say_where(error, path)
+            raise
         finally:
             os.close(descriptor)
         view = memoryview(data)[: header.total]
@@ -287,6 +290,9 @@ class DirectoryTier:
                 block = head[header.description_offset : end]
             else:
                 block = os.pread(descriptor, header.block_length, header.description_offset)
+        except OSError as error:
+            locks.say_where(error, path)
+            raise
         finally:
             os.close(descriptor)
         return layout.parse_description(header, head, block, owner=(run, name), path=path).info
@@ -437,11 +443,20 @@ class DirectoryTier:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             return  # The run was dropped meanwhile.
+        except OSError as error:
+            if error.errno in locks.FULL:
+                raise locks.no_room(path, "The time to live of a run") from error
+            raise
         try:
             self.root.share(descriptor)
             if os.pread(descriptor, 64, 0) != text:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, text, 0)
+        except OSError as error:
+            if error.errno in locks.FULL:
+                raise locks.no_room(path, "The time to live of a run") from error
+            locks.say_where(error, path)
+            raise
         finally:
             os.close(descriptor)
 
@@ -563,7 +578,10 @@ class DirectoryTier:
 
     def full(self, name: str, need: int | None, cause: str = "") -> StoreFull:
         """The error for an object that does not fit."""
-        free = min(self.root.free(), max(0, self.capacity - ledger.read(self.root)))
+        try:
+            free = min(self.root.free(), max(0, self.capacity - ledger.read(self.root)))
+        except OSError:
+            free = 0  # What is wrong is that it is full, not that it cannot be said how much.
         needs = "more bytes than are free" if need is None else f"{need:,} bytes more"
         return StoreFull(
             f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free, its capacity is "
@@ -587,5 +605,7 @@ class _Writing(files.Draft):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.errno in files.FULL:
+        if self._published:
+            return
+        if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.errno in locks.FULL:
             raise self._tier.full(self._name, None) from error
