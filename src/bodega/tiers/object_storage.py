@@ -20,6 +20,7 @@ from bodega import layout
 from bodega.errors import BodegaError, SettingsError, TierError
 from bodega.names import from_filename, to_filename
 from bodega.settings import redact_url
+from bodega.tiers.access import hide, is_without_tls, with_profile
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -98,6 +99,7 @@ class ObjectStorageTier:
             raise SettingsError(f"The scheme {scheme!r} of {url!r} is not known: use one of {', '.join(SCHEMES)}.")
         self._address = url
         self._options = dict(options or {})
+        self._config = self._options
         self._client: Any = None
         self._obstore()
 
@@ -305,11 +307,10 @@ class ObjectStorageTier:
             if scheme == "file":
                 options["mkdir"] = True
             elif scheme != "memory":
-                client = dict(_CLIENT)
-                endpoint = self._options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
-                if endpoint.startswith("http://"):
-                    client["allow_http"] = "true"
-                options = {"config": self._options, "client_options": client, "retry_config": _RETRIES}
+                if scheme.startswith("s3"):
+                    self._config = with_profile(self._options)
+                client = {**_CLIENT, "allow_http": "true"} if is_without_tls(self._config) else _CLIENT
+                options = {"config": self._config, "client_options": client, "retry_config": _RETRIES}
             try:
                 self._client = store.from_url(self._address, **options)
             except Exception as error:
@@ -321,11 +322,7 @@ class ObjectStorageTier:
     def _reason(self, error: BaseException) -> str:
         """The first line of what obstore says, without what may be a secret."""
         text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        secrets = [*self._options.values(), *(value for key, value in os.environ.items() if _is_secret(key))]
-        for secret in sorted((each for each in secrets if len(str(each)) > 3), key=len, reverse=True):
-            if "://" not in str(secret):
-                text = text.replace(str(secret), "***")
-        return f"{type(error).__name__}: {text[:400]}"
+        return f"{type(error).__name__}: {hide(text, self._config)[:400]}"
 
     def _failed(self, run: str, name: str, done: str, reason: str) -> TierError:
         subject = f"{name!r} of run {run!r}" if name else f"The run {run!r}" if run else "The list of runs"
@@ -336,9 +333,3 @@ class ObjectStorageTier:
             run=run,
             name=name,
         )
-
-
-def _is_secret(variable: str) -> bool:
-    return variable.startswith(("AWS_", "AZURE_", "GOOGLE_")) and any(
-        word in variable for word in ("KEY", "SECRET", "TOKEN", "PASSWORD")
-    )
