@@ -68,6 +68,10 @@ class TierError(BodegaError, OSError):
     """A lower tier cannot be reached, denies access or answers wrongly (``tier``, ``run``, ``name``)."""
 
 
+class ObjectReplaced(TierError):
+    """An object was replaced or deleted in a lower tier while it was read: reading it again may do."""
+
+
 class UntrustedObject(BodegaError, PermissionError):
     """An object would have to be unpickled, which could run code of whoever put it (``name``, ``kind``)."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreFull, TierError
+from bodega.errors import LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreFull, TierError
 from bodega.tiers import object_storage
 from bodega.tiers.object_storage import ObjectStorageTier
 
@@ -37,6 +37,23 @@ def store(root, url, s3_options):
     return bodega.open(root, capacity="64MiB", spill=url, storage_options=s3_options)
 
 
+@pytest.fixture
+def tier(url, s3_options):
+    return ObjectStorageTier(url, s3_options)
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """Makes the bytes of an object."""
+
+    def make(nbytes, seed=0):
+        store = bodega.open(tmp_path / "sealing")
+        store.put("x", np.random.default_rng(seed).integers(0, 255, nbytes, "u1"))
+        return memoryview(bytes(store._stack.top.open("default", "x").sealed()))
+
+    return make
+
+
 def on_line(line, s3_options):
     return {**s3_options, "endpoint": line.endpoint}
 
@@ -54,6 +71,14 @@ def test_objects_of_all_sizes_come_back(store, tmp_path, url, s3_options):
         got = afresh(tmp_path, url, s3_options).get(f"x{size}")
         np.testing.assert_array_equal(got, value)
         got += 1
+
+
+def test_a_large_object_comes_back(tier, sealed):
+    data = sealed(100_000_000)
+    tier.upload("run", "x", data)
+    parts = list(tier.fetch("run", "x").parts())
+    assert max(map(len, parts)) <= 8 * MIB
+    assert b"".join(parts) == data
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "ä €", "A", "%41", "a b?c#d&e=f", ".dot", "~", "x" * 200, "\n"])
@@ -102,8 +127,8 @@ def test_a_new_value_is_not_stale_in_the_storage(store, tmp_path, url, s3_option
 
 def test_a_small_memory_holds_much_over_disk_and_storage(root, tmp_path, url, s3_options):
     disk = tmp_path / "disk"
-    store = bodega.open(root, capacity="8MiB", spill=[disk, url], storage_options=s3_options, verify=True)
-    store._stack.lower[0].capacity = 16 * MIB
+    spill = [f"{disk}?capacity=16MiB", url]
+    store = bodega.open(root, capacity="8MiB", spill=spill, storage_options=s3_options, verify=True)
     for number in range(40):
         store.put(f"x{number}", np.full(MIB // 8, float(number)))
     usage = store.usage()
@@ -135,6 +160,59 @@ def test_a_broken_connection_resumes(store, tmp_path, url, s3_options, line):
     got = afresh(tmp_path, url, on_line(line, s3_options)).get("x")
     assert line.cuts == 0
     np.testing.assert_array_equal(got, value)
+
+
+@pytest.mark.parametrize("cuts", [3, 1000])
+def test_an_upload_over_a_breaking_line_is_whole_or_not_there(tier, url, s3_options, line, sealed, cuts):
+    line.cutting, line.cut_after, line.cuts = "requests", 3 * MIB, cuts
+    breaking, data = ObjectStorageTier(url, on_line(line, s3_options)), sealed(20 * MIB)
+    if cuts > 3:
+        with pytest.raises(TierError, match="could not be written"):
+            breaking.upload("run", "x", data)
+        assert tier.fetch("run", "x") is None
+    else:
+        breaking.upload("run", "x", data)
+        assert line.cuts == 0
+        assert b"".join(tier.fetch("run", "x").parts()) == data
+
+
+def test_the_answer_to_the_last_request_of_an_upload_may_be_lost(tier, url, s3_options, line, sealed):
+    line.lost, data = b"<CompleteMultipartUpload", sealed(20 * MIB)
+    ObjectStorageTier(url, on_line(line, s3_options)).upload("run", "x", data)
+    assert line.lost is None
+    assert b"".join(tier.fetch("run", "x").parts()) == data
+
+
+def test_an_upload_whose_parts_the_storage_forgot_begins_again(tier, sealed, monkeypatch):
+    import obstore
+
+    put, answers, data = obstore.put, ["status code: 404 Not Found:\n<Code>NoSuchUpload</Code>"], sealed(1)
+
+    def forgetful(*args, **options):
+        if answers:
+            raise FileNotFoundError(answers.pop())
+        return put(*args, **options)
+
+    monkeypatch.setattr(obstore, "put", forgetful)
+    tier.upload("run", "x", data)
+    assert b"".join(tier.fetch("run", "x").parts()) == data
+
+
+def test_an_upload_gets_through_a_line_that_is_too_slow_for_many_parts_at_once(
+    tier, url, s3_options, line, sealed, monkeypatch
+):
+    monkeypatch.setattr(object_storage, "_CLIENT", {"timeout": "2 seconds"})
+    line.rate, data = 10e6, sealed(30 * MIB)
+    ObjectStorageTier(url, on_line(line, s3_options)).upload("run", "x", data)
+    assert b"".join(tier.fetch("run", "x").parts()) == data
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, 80 << 30, 1 << 40, 48 << 40])
+def test_no_upload_has_more_parts_than_the_storage_takes_nor_more_memory_than_promised(nbytes):
+    part, at_once = object_storage._parts(nbytes)
+    assert part * 10_000 >= nbytes
+    assert part >= 8 * MIB
+    assert at_once == 1 or part * at_once <= 128 * MIB
 
 
 def test_a_slow_line_is_waited_for(store, tmp_path, url, s3_options, line):
@@ -184,6 +262,17 @@ def test_wrong_keys_are_denied_and_never_shown(root, url, s3_options, caplog):
     assert s3_options["secret_access_key"] not in (root / "tiers.json").read_text()
 
 
+@pytest.mark.parametrize("ask", ["exists", "info", "fetch", "names", "runs", "delete", "drop_run", "upload"])
+def test_whatever_is_asked_with_wrong_keys_is_denied_at_once(url, s3_options, sealed, ask, monkeypatch):
+    monkeypatch.setattr(object_storage.time, "sleep", lambda _: pytest.fail("it is asked again"))
+    tier = ObjectStorageTier(url, {**s3_options, "secret_access_key": "wrong-and-secret-too"})
+    arguments = {"runs": (), "names": ("run",), "drop_run": ("run",), "upload": ("run", "x", sealed(1))}
+    with pytest.raises(TierError, match="403") as caught:
+        getattr(tier, ask)(*arguments.get(ask, ("run", "x")))
+    assert caught.value.tier == url
+    assert "secret-too" not in str(pickle.loads(pickle.dumps(caught.value)))
+
+
 def test_a_missing_bucket_is_named(root, s3_options):
     store = bodega.open(root, spill="s3://no-such-bucket-here/x", storage_options=s3_options)
     with pytest.raises(TierError, match="no-such-bucket-here"):
@@ -196,13 +285,73 @@ def test_unknown_schemes(root, url):
         bodega.open(root, spill=url)
 
 
-def test_an_overwritten_object_is_not_mixed_with_the_old_one(store, tmp_path, url, s3_options):
-    tier = ObjectStorageTier(url, s3_options)
-    store.put("x", np.zeros(20 * MIB, "u1"), persist=True)
-    fetch = tier.fetch("default", "x")
-    store.put("x", np.ones(20 * MIB, "u1"), persist=True)
-    with pytest.raises(TierError, match="Precondition"):
+def test_a_url_in_an_error_has_no_secrets():
+    with pytest.raises(SettingsError) as caught:
+        ObjectStorageTier("ftp://user:hidden@host/x?token=hidden")
+    assert "hidden" not in str(caught.value)
+
+
+def test_without_obstore_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(SettingsError, match=r"pip install 'bodega\[s3\]'"):
+        ObjectStorageTier("s3://bucket/x")
+
+
+@pytest.mark.parametrize("kind", ["s3", "file", "memory"])
+@pytest.mark.parametrize("meanwhile", ["overwritten", "deleted"])
+def test_an_object_that_changes_while_it_is_read_is_not_mixed(tmp_path, url, s3_options, sealed, kind, meanwhile):
+    url = {"s3": url, "file": f"file://{tmp_path}/bucket", "memory": "memory:///"}[kind]
+    tier = ObjectStorageTier(url, s3_options if kind == "s3" else None)
+    tier.upload("run", "x", sealed(20 * MIB))
+    fetch = tier.fetch("run", "x")
+    if meanwhile == "deleted":
+        tier.delete("run", "x")
+    else:
+        tier.upload("run", "x", sealed(20 * MIB, seed=1))
+    with pytest.raises(ObjectReplaced, match="Read it again"):
         list(fetch.parts())
+
+
+@pytest.mark.parametrize("kind", ["s3", "file", "memory"])
+@pytest.mark.parametrize(
+    ("keep", "reason"), [(0, "empty"), (10, "less than a header"), (5000, "cut short"), (3 * MIB, "cut short")]
+)
+def test_an_object_that_is_cut_short_is_damaged_and_never_taken_for_whole(
+    tmp_path, url, s3_options, sealed, kind, keep, reason
+):
+    import obstore
+
+    url = {"s3": url, "file": f"file://{tmp_path}/bucket", "memory": "memory:///"}[kind]
+    tier = ObjectStorageTier(url, s3_options if kind == "s3" else None)
+    obstore.put(tier._opened(), "run/x", bytes(sealed(4 * MIB)[:keep]))
+    for ask in (tier.info, tier.fetch):
+        with pytest.raises(LayoutError, match=rf"run/x.*{reason}"):
+            ask("run", "x")
+
+
+def test_what_others_keep_in_the_bucket_is_neither_shown_nor_removed(tier, sealed):
+    import obstore
+
+    tier.upload("run", "a/b", sealed(1))
+    others = ["README", "run/sub/file", "run/Upper Case", "run/%FF", "Folder/x", "folder/not ours"]
+    for key in others:
+        obstore.put(tier._opened(), key, b"theirs")
+    assert tier.runs() == ["run"]
+    assert tier.names("run") == ["a/b"]
+    assert tier.drop_run("run") == 1
+    assert tier.runs() == []
+    assert sorted(meta["path"] for chunk in obstore.list(tier._opened()) for meta in chunk) == sorted(others)
+
+
+def test_more_names_than_one_answer_holds(tier, sealed):
+    import obstore
+
+    data = bytes(sealed(1))
+    for number in range(1200):
+        obstore.put(tier._opened(), f"run/{number:04}", data)
+    assert tier.names("run") == [f"{number:04}" for number in range(1200)]
+    assert tier.drop_run("run") == 1200
+    assert tier.names("run") == []
 
 
 def _in_child(store, queue):

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bodega import layout
-from bodega.errors import BodegaError, SettingsError, TierError
+from bodega.errors import BodegaError, InvalidName, ObjectReplaced, SettingsError, TierError
 from bodega.names import from_filename, to_filename
 from bodega.settings import redact_url
 from bodega.tiers.access import hide, is_without_tls, with_profile
@@ -33,28 +34,45 @@ _LONGEST = 240
 """Bytes of an escaped name: one in a folder gets a few more while it is written."""
 _PART = 8 << 20
 _PARTS_AT_ONCE = 8
+_IN_FLIGHT = 128 << 20
+"""Bytes of an upload's parts at once, however large they have to be."""
+_MOST_PARTS = 10_000
+"""Of one object in S3, in whose terms the others are no stricter."""
 _TRIES = 5
 """Of each request, by us; obstore itself tries again when a server answers with an error of its own."""
 _FIRST_PAUSE = 0.1
-_RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+_RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _runtime_process: int | None = None
 """Which process has obstore's runtime."""
-_CLIENT = {"timeout": "60 seconds", "connect_timeout": "5 seconds"}
+_CLIENT = {"timeout": "30 seconds", "connect_timeout": "5 seconds"}
+_HOPELESS = re.compile(r"status code: (401|403|404(?!.*NoSuchUpload)|416)\b", re.DOTALL)
+"""Answers that stay the same, where obstore has no error of their own for them."""
+
+
+class Piece(NamedTuple):
+    """A range of an object."""
+
+    data: memoryview
+    size: int
+    """Bytes of the whole object."""
+    e_tag: str | None
+    """Of its version."""
 
 
 class Download:
     """An object on its way out of object storage."""
 
-    def __init__(self, tier: ObjectStorageTier, run: str, name: str, head: Any, e_tag: str | None) -> None:
-        self._tier, self._run, self._name, self._e_tag = tier, run, name, e_tag
-        self._head = memoryview(head)
-        self.header = layout.parse_header(self._head, max(len(self._head), layout.HEADER_SIZE), tier.url, whole=False)
+    def __init__(self, tier: ObjectStorageTier, run: str, name: str, first: Piece) -> None:
+        self._tier, self._run, self._name, self._e_tag = tier, run, name, first.e_tag
+        self._head = first.data
+        self.header = layout.parse_header(first.data, first.size, tier.where(run, name))
 
     def parts(self) -> Iterator[memoryview]:
         """All bytes of the object in order, some megabytes at a time.
 
         Raises:
-            TierError: the storage failed, or has another object under the name now.
+            ObjectReplaced: the storage has another object under the name now, or none.
+            TierError: it failed.
         """
         total = self.header.total
         yield self._head[:total]
@@ -74,12 +92,15 @@ class Download:
 
     def _part(self, start: int, end: int) -> memoryview:
         def read() -> memoryview:
-            data, _ = self._tier.read(self._run, self._name, start, end, self._e_tag)
+            data = self._tier.read(self._run, self._name, start, end, self._e_tag).data
             if len(data) != end - start:
                 raise ConnectionError(f"{len(data)} bytes came of {end - start}")
             return data
 
-        return self._tier.attempt(read, self._run, self._name, "read")
+        try:
+            return self._tier.attempt(read, self._run, self._name, "read")
+        except FileNotFoundError:
+            raise self._tier.replaced(self._run, self._name) from None
 
 
 class ObjectStorageTier:
@@ -96,7 +117,9 @@ class ObjectStorageTier:
     def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
         scheme = url.partition("://")[0]
         if scheme not in SCHEMES:
-            raise SettingsError(f"The scheme {scheme!r} of {url!r} is not known: use one of {', '.join(SCHEMES)}.")
+            raise SettingsError(
+                f"The scheme {scheme!r} of {redact_url(url)!r} is not known: use one of {', '.join(SCHEMES)}."
+            )
         self._address = url
         self._options = dict(options or {})
         self._config = self._options
@@ -125,34 +148,39 @@ class ObjectStorageTier:
         found = self._first(run, name, 1 << 14)
         if found is None:
             return None
-        head, _ = found
-        header = layout.parse_header(head, len(head), self._where(run, name), whole=False)
+        head, where = found.data, self.where(run, name)
+        header = layout.parse_header(head, found.size, where)
         end = header.description_offset + header.block_length
         block = head[header.description_offset : end]
         if len(block) < header.block_length:
-            block = self.attempt(lambda: self.read(run, name, header.description_offset, end)[0], run, name, "read")
-        where = self._where(run, name)
+            block = self.attempt(lambda: self.read(run, name, header.description_offset, end).data, run, name, "read")
         return layout.parse_description(header, head, block, owner=(run, name), path=where).info
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
-        prefix = f"{self._run_key(run)}/"
-        return sorted(from_filename(key.rpartition("/")[2]) for key in self._list(prefix, run))
+        return sorted(from_filename(key.rpartition("/")[2]) for key in self._keys(run))
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
         found = self.attempt(lambda: self._obstore().list_with_delimiter(self._opened()), "", "", "listed")
-        runs = [from_filename(prefix.strip("/").rpartition("/")[2]) for prefix in found["common_prefixes"]]
+        folders = [prefix.strip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
         # Folders stay when their last file goes, and some servers keep them too.
-        return sorted(run for run in runs if self._list(f"{self._run_key(run)}/", run, most=1))
+        return sorted(run for run in map(from_filename, filter(_is_ours, folders)) if self._keys(run, most=1))
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object in one atomic step; durable when this returns."""
+        part, at_once = _parts(data.nbytes)
+        # A part has to be through before the time-out: on a slow line, fewer at once are.
+        concurrency = (max(1, at_once >> tried) for tried in count())
 
         def put() -> None:
-            self._obstore().put(
-                self._opened(), self._key(run, name), data, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-            )
+            try:
+                self._obstore().put(
+                    self._opened(), self._key(run, name), data, chunk_size=part, max_concurrency=next(concurrency)
+                )
+            except FileNotFoundError as error:
+                # The bucket is missing, or the parts are: they became the object, and the answer that said so was lost.
+                raise ConnectionError(error) from None
 
         self.attempt(put, run, name, "written")
         size = self._size(run, name)
@@ -162,7 +190,7 @@ class ObjectStorageTier:
     def fetch(self, run: str, name: str) -> Download | None:
         """Begin to read an object."""
         found = self._first(run, name, _FIRST_READ)
-        return None if found is None else Download(self, run, name, *found)
+        return None if found is None else Download(self, run, name, found)
 
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns its bytes, or None where there was none."""
@@ -173,15 +201,13 @@ class ObjectStorageTier:
 
     def drop_run(self, run: str) -> int:
         """Take all names of a run away; returns how many there were."""
-        keys = self._list(f"{self._run_key(run)}/", run)
+        keys = self._keys(run)
         if keys:
             self._remove(keys, run, "")
         return len(keys)
 
-    def read(
-        self, run: str, name: str, start: int, end: int, e_tag: str | None = None
-    ) -> tuple[memoryview, str | None]:
-        """A range of an object and the tag of its version, in one request and one try.
+    def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Piece:
+        """A range of an object, in one request and one try.
 
         Args:
             run: namespace of the name.
@@ -194,13 +220,14 @@ class ObjectStorageTier:
         if e_tag is not None:
             options["if_match"] = e_tag
         result = self._obstore().get(self._opened(), self._key(run, name), options=options)
-        return memoryview(result.bytes()), result.meta["e_tag"]
+        return Piece(memoryview(result.bytes()), int(result.meta["size"]), result.meta["e_tag"])
 
     def attempt(self, action: Callable[[], _Result], run: str, name: str, done: str) -> _Result:
         """Do a request, again after a while where it failed for a reason that may pass.
 
         Raises:
             FileNotFoundError: no such key.
+            ObjectReplaced: the object is of another version.
             TierError: it failed for good.
         """
         from obstore import exceptions
@@ -208,7 +235,6 @@ class ObjectStorageTier:
         final = (
             exceptions.PermissionDeniedError,
             exceptions.UnauthenticatedError,
-            exceptions.PreconditionError,
             exceptions.InvalidPathError,
             exceptions.UnknownConfigurationKeyError,
         )
@@ -222,14 +248,29 @@ class ObjectStorageTier:
                 raise
             except BodegaError:
                 raise
+            except exceptions.PreconditionError:
+                raise self.replaced(run, name) from None
             except final as error:
                 raise self._failed(run, name, done, self._reason(error)) from None
             except Exception as error:
-                if tried == _TRIES:
+                if tried == _TRIES or _HOPELESS.search(str(error)):
                     raise self._failed(run, name, done, self._reason(error)) from None
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - many clients should not come at once
                 pause *= 2
         raise AssertionError("unreachable")
+
+    def replaced(self, run: str, name: str) -> ObjectReplaced:
+        """The error of a read that found another object than the one it began with."""
+        return ObjectReplaced(
+            f"{name!r} of run {run!r} was replaced or deleted in {self.url} while it was read. Read it again.",
+            tier=self.url,
+            run=run,
+            name=name,
+        )
+
+    def where(self, run: str, name: str) -> str:
+        """The URL of one object, for messages."""
+        return f"{self.url.rstrip('/')}/{self._key(run, name)}"
 
     def __repr__(self) -> str:
         return f"<ObjectStorageTier {self.url}>"
@@ -237,23 +278,40 @@ class ObjectStorageTier:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._address, self._options)
 
-    def _first(self, run: str, name: str, length: int) -> tuple[memoryview, str | None] | None:
+    def _first(self, run: str, name: str, length: int) -> Piece | None:
+        from obstore import exceptions
+
+        def read() -> Piece:
+            try:
+                return self.read(run, name, 0, length)
+            except exceptions.GenericError as error:
+                # Nothing has a range in an empty file, and each storage says so in words of its own.
+                if "range" in str(error).lower() and self._head(run, name) == 0:
+                    raise layout.damaged(self.where(run, name), "it is empty") from None
+                raise
+
         try:
-            return self.attempt(lambda: self.read(run, name, 0, length), run, name, "read")
+            return self.attempt(read, run, name, "read")
         except FileNotFoundError:
             return None
 
     def _size(self, run: str, name: str) -> int | None:
         try:
-            meta = self.attempt(lambda: self._obstore().head(self._opened(), self._key(run, name)), run, name, "found")
+            return self.attempt(lambda: self._head(run, name), run, name, "found")
         except FileNotFoundError:
             return None
-        return int(meta["size"])
 
-    def _list(self, prefix: str, run: str, most: int | None = None) -> list[str]:
+    def _head(self, run: str, name: str) -> int:
+        return int(self._obstore().head(self._opened(), self._key(run, name))["size"])
+
+    def _keys(self, run: str, most: int | None = None) -> list[str]:
+        """The keys of a run's objects; what others keep in its folder is neither shown nor removed."""
+        prefix = f"{self._run_key(run)}/"
+
         def collect() -> list[str]:
             chunks = self._obstore().list(self._opened(), prefix)
-            return [meta["path"] for chunk in islice(chunks, most) for meta in chunk]
+            paths = (meta["path"] for chunk in chunks for meta in chunk)
+            return list(islice((path for path in paths if _is_ours(path.removeprefix(prefix))), most))
 
         return self.attempt(collect, run, "", "listed")
 
@@ -271,9 +329,6 @@ class ObjectStorageTier:
 
     def _key(self, run: str, name: str) -> str:
         return f"{self._run_key(run)}/{to_filename(name, portable=True, most=_LONGEST)}"
-
-    def _where(self, run: str, name: str) -> str:
-        return f"{self.url.rstrip('/')}/{self._key(run, name)}"
 
     def _obstore(self) -> ModuleType:
         try:
@@ -333,3 +388,17 @@ class ObjectStorageTier:
             run=run,
             name=name,
         )
+
+
+def _is_ours(filename: str) -> bool:
+    """Whether it is what `to_filename` makes of some name: a bucket may have other things in it."""
+    try:
+        return to_filename(from_filename(filename), portable=True, most=_LONGEST) == filename
+    except InvalidName:
+        return False
+
+
+def _parts(nbytes: int) -> tuple[int, int]:
+    """How large the parts of an upload are, and how many go at once."""
+    part = max(_PART, -(-nbytes // _MOST_PARTS))
+    return part, max(1, min(_PARTS_AT_ONCE, _IN_FLIGHT // part))
