@@ -35,11 +35,13 @@ class Worker:
     def __init__(self, role, names, known, store, seed):
         self.role, self.names, self.known = role, names, known
         self.lines, sink = os.pipe()
+        server = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 self._sink, self._store, self._chance = sink, store, random.Random(seed)
-                while True:
+                self._held = []
+                while os.getppid() == server:
                     getattr(self, f"_{role}")()
             except BaseException:
                 os.write(sink, f"failed {json.dumps(traceback.format_exc())}\n".encode())
@@ -92,24 +94,22 @@ class Worker:
             self._change("delete", name, ABSENT, lambda: self._store.delete(name))
 
     def _reader(self):
-        held = []
-        while True:
-            name = self._chance.choice(NAMES)
-            try:
-                value = self._store.get(name, None)
-            except bodega.StoreFull:
-                continue
-            if value is not None:
-                counter = _values.check(value, name)
-                assert counter >= self.known[name], f"{name} is {counter} again, it was {self.known[name]}"
-                self.known[name] = counter
-                held.append((name, counter, value))
-                self._say("done", "get", name, counter)
-            if len(held) > 4:
-                # What is held stays as it was, whatever became of its name; what is changed in it nobody else sees.
-                name, counter, value = held.pop(self._chance.randrange(len(held)))
-                assert _values.check(value, name) == counter
-                value["data"][:] = 0
+        name = self._chance.choice(NAMES)
+        try:
+            value = self._store.get(name, None)
+        except bodega.StoreFull:
+            return
+        if value is not None:
+            counter = _values.check(value, name)
+            assert counter >= self.known[name], f"{name} is {counter} again, it was {self.known[name]}"
+            self.known[name] = counter
+            self._held.append((name, counter, value))
+            self._say("done", "get", name, counter)
+        if len(self._held) > 4:
+            # What is held stays as it was, whatever became of its name; what is changed in it nobody else sees.
+            name, counter, value = self._held.pop(self._chance.randrange(len(self._held)))
+            assert _values.check(value, name) == counter
+            value["data"][:] = 0
 
     def _sweeper(self):
         self._store.sweep(empty_pool=self._chance.random() < 0.3)

@@ -179,8 +179,8 @@ def test_a_spawned_process_opens_a_pickled_store(store):
 
 
 def test_threads_put_and_get_one_name_at_once(store, tmp_path):
-    """All threads see whole objects, and what one holds stays as it was."""
-    store = bodega.open(store.root, capacity=24 << 20, spill=tmp_path / "below")
+    """All threads see whole objects, and what one holds stays as it was; there is room for what they hold, not for all."""
+    store = bodega.open(store.root, capacity=40 << 20, spill=tmp_path / "below")
     errors = []
 
     def work(seed):
@@ -188,7 +188,7 @@ def test_threads_put_and_get_one_name_at_once(store, tmp_path):
         held = []
         try:
             for number in range(300 if LONG else 40):
-                name = f"n{chance.randrange(4)}"
+                name = f"n{chance.randrange(20)}"
                 if chance.random() < 0.5:
                     store.put(name, array(seed * 1000 + number))
                 else:
