@@ -4,6 +4,7 @@ import errno
 import fcntl
 import gc
 import itertools
+import mmap
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ import pytest
 import bodega
 from bodega import store as store_module
 from bodega.errors import BodegaError, ObjectNotFound, StoreFull
-from bodega.memory import ledger, locks, pool
+from bodega.memory import lease, ledger, locks, pool
 from bodega.memory.sweep import INTERVAL
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -305,3 +306,23 @@ def test_a_failing_call_is_a_clear_error_and_loses_nothing(bench, name):
                 wrong += [f"{plan}: {error!r}: {each}" for each in verdict(store, scenario, error, held)]
     print(f"{name}: {len(recorded.calls)} calls, {trials} trials, {dict(outcomes)}")
     assert not wrong, f"seed {SEED}: {len(wrong)} of {trials}:\n" + "\n".join(wrong[:40])
+
+
+def test_what_can_only_be_mapped_for_reading_can_go_to_another_tier(root, tmp_path, monkeypatch):
+    """A process under a limit of its data maps read-only; the digest is added to a copy then."""
+    store = bodega.open(root)
+    store.put("x", make("x", 1, MAPPED))
+    other = bodega.open(tmp_path / "other", verify=True)
+    real = lease._map
+
+    def only_for_reading(descriptor, length, protection, capabilities):
+        if protection & mmap.PROT_WRITE:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return real(descriptor, length, protection, capabilities)
+
+    monkeypatch.setattr(lease, "_map", only_for_reading)
+    with pytest.warns(RuntimeWarning, match="cannot be mapped writable"):
+        stored = store._tier.open("default", "x")
+    other._tier.upload("default", "x", stored.sealed())
+    monkeypatch.undo()
+    assert check(other.get("x"), "x") == 1

@@ -71,7 +71,9 @@ class Stored(NamedTuple):
             digest = layout.digester()
             digest.update(self.data[layout.HEADER_SIZE :])
             # The mapping is private: this changes the copy that goes out, not the object.
-            self.data[: layout.HEADER_SIZE] = layout.seal(self.data, self._block(), digest.digest())
+            data = memoryview(bytearray(self.data)) if self.data.readonly else self.data
+            data[: layout.HEADER_SIZE] = layout.seal(data, self._block(), digest.digest())
+            return data
         return self.data
 
     def verify(self) -> None:
