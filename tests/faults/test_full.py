@@ -168,6 +168,21 @@ def test_all_is_readable_on_a_full_file_system(mounted):
     assert store.usage().used == bytes_on_disk(store.root)
 
 
+def test_a_pool_that_does_not_fit_leaves_no_short_segment(mounted):
+    """A write that meets the end of the file system writes a part: that is no segment to trust."""
+    point = mounted("64m")
+    store = bodega.open(point / "store")
+    with open(point / "filler", "wb") as file:
+        # Of the first segment, 3.5 MiB, the last write comes out short.
+        os.posix_fallocate(file.fileno(), 0, os.statvfs(point).f_bavail * 4096 - 3 * MIB - 204_800)
+    with pytest.raises(StoreFull, match="full"):
+        bodega.open(point / "store", prefault=7 * MIB)
+    for name in os.listdir(point / "store/pool"):
+        assert os.stat(point / "store/pool" / name).st_size == int(name.split("-")[1], 16)
+    assert os.listdir(point / "store/tmp") == []
+    assert store.usage().used == bytes_on_disk(store.root)
+
+
 def test_a_full_lower_tier_is_named_and_nothing_is_lost(root, mounted):
     point = mounted("8m")
     store = bodega.open(root, capacity="6MiB", spill=point / "below")
