@@ -86,7 +86,7 @@ class KedroProject:
         """What ``kedro run`` prints; its exit status must be as expected."""
         process = self.start(*arguments, **environment)
         try:
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=100)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

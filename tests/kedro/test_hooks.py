@@ -86,7 +86,7 @@ def test_two_runs_at_once_never_mix(opted_in) -> None:
     for nodes in (("--to-nodes", "double"), ("--nodes", "halve,add")):
         started = [opted_in.start(*nodes, "--params", f"size={size}", BODEGA_RUN=run) for run, size in sizes.items()]
         for process in started:
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=100)
             assert process.returncode == 0, output
     for run, size in sizes.items():
         assert opted_in.stored(run).get("total") == diamond_total(size)

@@ -133,7 +133,7 @@ def test_hooks_of_plugins_and_settings_run_in_the_workers(project, tmp_path, met
     )
     notes = tmp_path / "notes"
     process = project.start("--runner=bodega.kedro.ParallelRunner", KEDRO_MP_CONTEXT=method, NOTES=str(notes))
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "broken on purpose" in output
     lines = [line.split() for line in notes.read_text().splitlines()]

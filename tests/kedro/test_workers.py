@@ -17,7 +17,7 @@ START_METHODS = ("fork", "spawn", "forkserver")
 PARALLEL = "--runner=bodega.kedro.ParallelRunner"
 
 
-def eventually(claim: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(claim: Callable[[], bool], seconds: float = 60) -> bool:
     """Whether a claim comes true before a deadline."""
     deadline = time.monotonic() + seconds
     while not claim():
@@ -216,7 +216,7 @@ def sleeping(project, tmp_path):
 def test_ctrl_c_leaves_no_process_behind(sleeping, tmp_path, method: str, to_the_group: bool) -> None:
     run, workers = sleeping(KEDRO_MP_CONTEXT=method)
     (os.killpg if to_the_group else os.kill)(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=30)
+    output, _ = run.communicate(timeout=60)
     assert run.returncode != 0
     assert "Process bodega-worker" not in output  # No traceback but the parent's.
     for pid in workers:
@@ -254,7 +254,7 @@ def test_a_worker_that_does_not_listen_is_killed(project, tmp_path) -> None:
     try:
         assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
         os.kill(run.pid, signal.SIGINT)
-        run.communicate(timeout=30)
+        run.communicate(timeout=60)
         assert not is_running(int((tmp_path / "pid").read_text()))
     finally:
         if run.poll() is None:
