@@ -59,7 +59,9 @@ class Plan:
             return
         self.failed = self.failed or call
         # What takes a descriptor cannot name a file, as in the standard library.
-        raise OSError(self._code, os.strerror(self._code), path)
+        error = OSError(self._code, os.strerror(self._code), path)
+        error.call = call
+        raise error
 
 
 @contextmanager
