@@ -374,12 +374,14 @@ class DirectoryTier:
             if end != header.total:
                 raise layout.damaged(filename, f"{end} bytes of {header.total} came")
             digest = draft.hasher.digest()
+            head = draft.read(0, layout.HEADER_SIZE)
+            block = draft.read(header.description_offset, header.block_length)
+            # Before it is sealed: a seal would make a damaged header good.
+            layout.parse_description(header, head, block, owner=(run, name), path=filename)
             if header.digest:
                 layout.verify(header, digest, filename)
             else:
-                block = draft.read(header.description_offset, header.block_length)
-                head = layout.seal(draft.read(0, layout.HEADER_SIZE), block, digest)
-                draft.write(0, [memoryview(head)])
+                draft.write(0, [memoryview(layout.seal(head, block, digest))])
             draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
 
     def fetch(self, run: str, name: str) -> Fetch | None:
