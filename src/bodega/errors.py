@@ -17,6 +17,10 @@ class BodegaError(Exception):
         super().__init__(message)
         self.__dict__.update(details)
 
+    def add_hint(self, hint: str) -> None:
+        """Say more: of whoever called with what was wrong."""
+        self.args = (f"{self.args[0]} {hint}", *self.args[1:])
+
     def __str__(self) -> str:
         # KeyError shows the repr of its argument and OSError its errno: here the sentence is the message.
         return str(self.args[0])

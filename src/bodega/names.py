@@ -16,6 +16,7 @@ MAX_FILENAME = 255
 
 _UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
 _UNSAFE_PORTABLE = re.compile(r"[^a-z0-9_\-.@,+=:~]|^\.")
+_ARTICLE = {"object": "an object", "run": "a run"}
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
@@ -33,7 +34,9 @@ def to_filename(name: str, *, portable: bool = False, what: str = "object", most
     """
     if not isinstance(name, str):
         raise InvalidName(
-            f"The name of an {what} is a text, not {name!r} of type {type(name).__name__}.", name=name, reason="type"
+            f"The name of {_ARTICLE[what]} is a text, not {name!r} of type {type(name).__name__}.",
+            name=name,
+            reason="type",
         )
     return _to_filename(name, portable, what, most)
 
@@ -41,7 +44,9 @@ def to_filename(name: str, *, portable: bool = False, what: str = "object", most
 @lru_cache(maxsize=4096)
 def _to_filename(name: str, portable: bool, what: str, most: int) -> str:
     if not name:
-        raise InvalidName(f"The name of an {what} is empty: give it at least one character.", name=name, reason="empty")
+        raise InvalidName(
+            f"The name of {_ARTICLE[what]} is empty: give it at least one character.", name=name, reason="empty"
+        )
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -58,6 +63,18 @@ def _to_filename(name: str, portable: bool, what: str, most: int) -> str:
             reason="length",
         )
     return filename
+
+
+def is_filename(filename: str, portable: bool) -> bool:
+    """Whether `to_filename` could have made this: what else lies in a folder was put there from outside."""
+    if filename.startswith("."):
+        return False
+    if "%" not in filename and filename.isascii():
+        return True
+    try:
+        return filename == to_filename(from_filename(filename), portable=portable)
+    except (InvalidName, UnicodeEncodeError):
+        return False
 
 
 def from_filename(filename: str) -> str:

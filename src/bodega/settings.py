@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextvars import ContextVar
+from pathlib import Path
 
 from bodega.errors import SettingsError
 
@@ -49,7 +50,7 @@ def parse_size(size: int | str) -> int:
     if isinstance(size, int):
         total = size
     else:
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", size)
+        match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)\s*", size)
         if match is None:
             raise SettingsError(f"The size {size!r} is not understood: write a number and a unit, such as '8GiB'.")
         number, unit = match.groups()
@@ -80,6 +81,18 @@ def parse_capacity(capacity: int | str, whole: int) -> int:
             raise SettingsError(f"The share {capacity!r} is not understood: write a number of percent, such as '50%'.")
         return int(whole * share / 100)
     return parse_size(capacity)
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """An absolute path of one that may begin with ``~``.
+
+    Raises:
+        SettingsError: no such user's home, or not a path.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingsError(f"The path {str(path)!r} is not understood: {error}") from None
 
 
 def redact_url(url: str) -> str:

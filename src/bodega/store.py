@@ -12,16 +12,24 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from bodega import codecs, events
-from bodega.errors import InvalidName, LayoutError, NotShareable, ObjectNotFound, SettingsError, UntrustedObject
+from bodega.errors import (
+    InvalidName,
+    LayoutError,
+    NotShareable,
+    ObjectNotFound,
+    RootError,
+    SettingsError,
+    UntrustedObject,
+)
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import to_filename
-from bodega.settings import parse_capacity, parse_duration, resolve_run
+from bodega.settings import expand, parse_capacity, parse_duration, resolve_run
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import recall, remember
+from bodega.tiers.record import claim, recall, remember
 from bodega.tiers.stack import TierStack
 
 Trust = Literal["code", "data"]
@@ -94,7 +102,11 @@ class Store(MutableMapping[str, Any]):
         self._run = run
         self._options = options
         self._tier = _directory(root, options.capacity)
-        self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
+        try:
+            self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
+        except (RootError, SettingsError) as error:
+            error.add_hint(f"The store {root.path} has its lower tiers by spill=; spill=() is a store without any.")
+            raise
 
     @property
     def root(self) -> os.PathLike[str]:
@@ -139,7 +151,8 @@ class Store(MutableMapping[str, Any]):
             self.pin(name)
         events.emit("put", self._run, name, info.nbytes, self._tier.url)
         if self._options.time_to_live is not None:
-            self._tier.set_time_to_live(self._run, self._options.time_to_live)
+            for tier in self._stack.folders:
+                tier.set_time_to_live(self._run, self._options.time_to_live)
         if time.monotonic() >= _next_look:
             self._sweep_some()
         return replace(info, tier=self._tier.url)
@@ -269,7 +282,7 @@ class Store(MutableMapping[str, Any]):
         Args:
             empty_pool: also give the memory of warm segments back to the system.
         """
-        expired = self._tier.expired_runs()
+        expired = self._stack.expired_runs()
         for run in expired:
             self._stack.drop_run(run)
         # Last, since it counts what there is.
@@ -277,6 +290,20 @@ class Store(MutableMapping[str, Any]):
         swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), len(expired))
         events.emit("sweep", "", "", swept.nbytes, self._tier.url)
         return swept
+
+    def warm_up(self, nbytes: int | str) -> None:
+        """Have so much memory warm for the next puts; see ``prefault`` of `open`.
+
+        Raises:
+            SettingsError: more than the capacity, or than the pool may hold.
+            StoreFull: the file system has less.
+        """
+        wanted = parse_capacity(nbytes, self._root.size())
+        if wanted > self._tier.capacity:
+            raise SettingsError(
+                f"{wanted:,} bytes cannot be kept warm (prefault=): the capacity of the store is {self._tier.capacity:,}."
+            )
+        pool.prefault(self._root, wanted)
 
     def _sweep_some(self) -> None:
         """The share of a put in cleaning up, so that nobody needs a timer."""
@@ -286,7 +313,7 @@ class Store(MutableMapping[str, Any]):
             return
         for tier in self._stack.folders:
             sweep_some(tier.root)
-        for run in self._tier.expired_runs()[:1]:
+        for run in self._stack.expired_runs()[:1]:
             self._stack.drop_run(run)
 
     def __getitem__(self, name: str) -> Any:
@@ -335,9 +362,20 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
 
         return ObjectStorageTier(url, options=options.storage_options)
     folder, _, capacity = url.partition(_CAPACITY)
-    if Path(folder) == root.path:
-        raise SettingsError(f"The lower tier {folder} is the root itself: name another folder (spill=).")
-    return _directory(open_root(folder, group=options.group, warm=False), capacity or None)
+    _check_apart(Path(folder), root.path)
+    lower = open_root(folder, group=options.group, warm=False)
+    claim(lower, root)
+    return _directory(lower, capacity or None)
+
+
+def _check_apart(folder: Path, root: Path) -> None:
+    """A tier inside another, or the same folder under another spelling, would delete what it has just been given."""
+    first, second = folder.resolve(), root.resolve()
+    if first == second or first in second.parents or second in first.parents:
+        raise SettingsError(
+            f"The lower tier {folder} and the root {root} are the same folder, or one lies in the other: name another "
+            "folder (spill=)."
+        )
 
 
 def _usage_of(tier: Tier) -> TierUsage:
@@ -356,7 +394,9 @@ def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
         raise SettingsError(
             f"spill names a folder or a URL such as 's3://bucket/prefix', or a list of them, not {spill!r}."
         )
-    urls = tuple(str(each) if "://" in str(each) else str(Path(each).expanduser().absolute()) for each in given)
+    urls = tuple(str(each) if "://" in str(each) else str(expand(each)) for each in given)
+    if len(set(urls)) < len(urls):
+        raise SettingsError(f"spill names a tier twice: {spill!r}.")
     for url in urls[:-1]:
         if "://" in url:
             raise SettingsError(f"Below object storage ({url}) there is no further tier: name it last in spill=.")
@@ -382,14 +422,14 @@ def open(
         root: a folder on tmpfs or a local disk; else ``BODEGA_ROOT``, else one of this user's in shared memory.
         run: the namespace of names; else ``BODEGA_RUN``, else ``default``.
         capacity: how much all objects in memory may take together: bytes, ``"8GiB"``, or a share of the file system
-            such as ``"50%"``; by default 80%.
+            such as ``"50%"``; else what the root was opened with last, and 80% for a new one.
         spill: lower tiers, the fastest first: a folder on a disk, and last an ``s3://``, ``gs://``, ``az://`` or
             ``file://`` URL. A folder may say what it may take, as ``/folder?capacity=1TiB``. Objects move there when memory is full, and come up again when they are read. The last is
             the durable tier. The root remembers them for whoever opens it without; ``()`` ends that.
         storage_options: of object storage, such as endpoint and keys, in obstore's words; else the environment's.
         time_to_live: a run that nothing is put into for so long (seconds, ``"12h"``, ``"7d"``) may be dropped.
         prefault: how much memory to have warm for the first puts.
-        verify: keep a digest of every object that is put, and compare it with every get.
+        verify: keep a digest of every object that is put, and compare it with every get of one that has a digest.
         trust: ``"data"`` refuses every object that would have to be unpickled, which could run its writer's code.
         group: share a new root with the members of the folder's group (mode 2770), or use one that another member has
             shared. Whoever unpickles there trusts all of them; see ``trust``.
@@ -400,11 +440,12 @@ def open(
         UnsupportedPlatform: not Linux or macOS.
     """
     checked = open_root(root, group=group)
-    if spill is not None:
-        remember(checked, _spill(spill))
+    known = recall(checked)
+    given = {"capacity": capacity, "spill": None if spill is None else list(_spill(spill))}
+    given = {key: value for key, value in given.items() if value is not None}
     options = Options(
-        capacity=capacity,
-        spill=recall(checked),
+        capacity={**known, **given}.get("capacity"),
+        spill=tuple({**known, **given}.get("spill", ())),
         storage_options=storage_options,
         time_to_live=None if time_to_live is None else parse_duration(time_to_live),
         verify=verify,
@@ -412,6 +453,8 @@ def open(
         group=group,
     )
     store = Store(checked, resolve_run(run), options)
+    # Only what was understood and could be opened is there for others.
+    remember(checked, given)
     if prefault is not None:
-        pool.prefault(checked, parse_capacity(prefault, checked.size()))
+        store.warm_up(prefault)
     return store

@@ -225,6 +225,15 @@ def test_ctrl_c_leaves_no_process_behind(sleeping, tmp_path, method: str, to_the
     assert eventually(lambda: not members(run.pid))
 
 
+@pytest.mark.parametrize("method", START_METHODS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_parent_takes_the_nodes_at_work_with_it(sleeping, method: str, number: int) -> None:
+    run, workers = sleeping(KEDRO_MP_CONTEXT=method)
+    os.kill(run.pid, number)
+    run.communicate(timeout=60)
+    assert eventually(lambda: not any(map(is_running, workers)), 20)
+
+
 def members(group: int) -> list[int]:
     """The processes of a process group that are not zombies."""
     found = []

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 
 import bodega
 from bodega import events
-from bodega.errors import LayoutError, ObjectNotFound, SettingsError, StoreFull, UntrustedObject
+from bodega.errors import LayoutError, ObjectNotFound, RootError, SettingsError, StoreFull, UntrustedObject
 from bodega.memory.sweep import INTERVAL
 from bodega.tiers import stack
 
@@ -178,21 +179,26 @@ def test_persisted_objects_survive_the_memory(root, disk, tmp_path):
     store.put("y", block(2))
     store.persist("y")
     store.put("z", 3)
+    with pytest.raises(SettingsError, match="another store"):
+        bodega.open(tmp_path / "fresh", spill=disk)
+    shutil.rmtree(root)
     fresh = bodega.open(tmp_path / "fresh", spill=disk)
     assert fresh.names() == ["x", "y"]
     assert fresh.get("x").max() == 1.0
     with pytest.raises(ObjectNotFound):
-        store.persist("nothing")
+        fresh.persist("nothing")
     with pytest.raises(SettingsError, match="spill="):
         bodega.open(tmp_path / "single").put("x", 1, persist=True)
 
 
 def test_a_persisted_name_that_is_put_again_is_not_stale_below(root, disk, tmp_path):
     store = bodega.open(root, spill=disk)
+    below = store._stack.lower[0]
     store.put("x", 1, persist=True)
     store.put("x", 2)
-    assert bodega.open(tmp_path / "fresh", spill=disk).names() == []
+    assert below.names("default") == []
     store.put("x", 3, persist=True)
+    shutil.rmtree(root)
     assert bodega.open(tmp_path / "fresh", spill=disk).get("x") == 3
 
 
@@ -266,6 +272,29 @@ def test_puts_sweep_now_and_then(root, monkeypatch):
     assert bodega.open(root).runs() == ["other"]
 
 
+def test_what_others_put_into_a_root_is_passed_over(root):
+    store = bodega.open(root, capacity="8MiB")
+    store.put("x", block(1))
+    for folder in ("tmp", "pool", "runs/default"):
+        (root / folder / "folder").mkdir()
+        (root / folder / "link").symlink_to("/nowhere")
+    (root / "runs" / "file").touch()
+    for name in (b"\xff", b"\xff%41", b"%FF", b"%41"):
+        Path(os.fsdecode(os.fsencode(root / "runs" / "default") + b"/" + name)).touch()
+    assert store.names() == ["folder", "link", "x"]
+    for number in range(20):
+        store.put("y", block(number))
+    with pytest.raises(LayoutError, match="by hand"):
+        store.put("folder", 1)
+    with pytest.raises(LayoutError, match="by hand"):
+        store.delete("folder")
+    store.sweep(empty_pool=True)
+    assert store.runs() == ["default"]
+    assert store.usage().objects == 4
+    store.drop_run()
+    assert store.names() == ["folder"]
+
+
 def test_a_warmed_store_has_its_pool_and_keeps_it(root):
     store = bodega.open(root, prefault="4MiB")
     assert store.usage().pool == 4 * MIB == store.usage().used
@@ -290,10 +319,41 @@ def test_bad_options(root, options):
         bodega.open(root, **options)
 
 
-def test_a_root_cannot_be_its_own_lower_tier(root):
-    bodega.open(root)
-    with pytest.raises(SettingsError, match="root itself"):
-        bodega.open(root, spill=root)
+def test_a_root_cannot_be_its_own_lower_tier(root, tmp_path):
+    store = bodega.open(root)
+    store.put("x", 1)
+    (tmp_path / "link").symlink_to(root)
+    for alias in (root, f"{root}/../{root.name}", tmp_path / "link", root / "below"):
+        with pytest.raises(SettingsError, match="same folder"):
+            bodega.open(root, spill=alias)
+    with pytest.raises(SettingsError, match="twice"):
+        bodega.open(root, spill=[tmp_path / "a", tmp_path / "a"])
+    assert bodega.open(root).get("x") == 1
+
+
+@pytest.mark.parametrize("spill", ["/dev/null", "ftp://x/y", "/proc/nothing"])
+def test_a_refused_tier_is_not_remembered(root, spill):
+    bodega.open(root).put("x", 1)
+    with pytest.raises((RootError, SettingsError), match=r"spill=\(\)"):
+        bodega.open(root, spill=spill)
+    assert bodega.open(root).get("x") == 1
+
+
+def test_a_root_remembers_its_capacity(root):
+    bodega.open(root, capacity="8MiB")
+    assert bodega.open(root).usage().capacity == 8 * MIB
+    bodega.open(root, capacity="50%")
+    assert bodega.open(root).usage().capacity > 8 * MIB
+
+
+def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):
+    bodega.open(root, run="short", spill=disk, time_to_live=0.2).put("x", 1, persist=True)
+    shutil.rmtree(root)
+    time.sleep(0.3)
+    fresh = bodega.open(tmp_path / "fresh", spill=disk)
+    assert fresh.runs() == ["short"]
+    assert fresh.sweep().runs == 1
+    assert fresh.runs() == []
 
 
 def test_a_failing_receiver_changes_nothing(root, caplog):

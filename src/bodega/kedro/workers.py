@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -204,10 +205,19 @@ def _serve(pipe: Connection, setup: _Setup) -> None:
         except Exception as error:
             run = _raiser(error)
         parent = cast("Any", multiprocessing.parent_process()).sentinel
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):
             # A forked worker holds the parent's end of its own pipe too, so only the sentinel tells of a parent's death.
             while parent not in wait([pipe, parent]) and (request := pipe.recv_bytes()) != _STOP:
                 pipe.send_bytes(_outcome(run, request))
+
+
+def _end_with(parent: int) -> None:
+    """Interrupt the node at work when the parent is killed, and end the process if it does not listen."""
+    wait([parent])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

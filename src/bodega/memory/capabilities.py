@@ -104,10 +104,12 @@ def _try_exchange(folder: str) -> bool:
         return False
     first, second = Path(_probe_path(folder)), Path(_probe_path(folder))
     try:
-        first.write_bytes(b"1")
-        second.write_bytes(b"2")
+        # Empty, since a store must open on a full file system too.
+        first.touch(mode=0o600)
+        second.touch(mode=0o600)
+        number = second.stat().st_ino
         libc.rename_exchange(str(first), str(second))
-        return first.read_bytes() == b"2"
+        return first.stat().st_ino == number
     except (AttributeError, OSError):
         return False
     finally:
@@ -120,14 +122,14 @@ def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
     path = _probe_path(folder)
     writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(writer, b"lease")
+        readable = _write_or_grow(writer, b"lease")
         reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             locks.try_shared(reader)
             mapping = lease.map_private(reader, 5, capabilities)
         finally:
             os.close(reader)
-        kept = not locks.try_exclusive(writer) and mapping[:5] == b"lease"
+        kept = not locks.try_exclusive(writer) and (not readable or mapping[:5] == b"lease")
         del mapping
         return kept and locks.try_exclusive(writer)
     except OSError as error:
@@ -137,6 +139,18 @@ def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
     finally:
         os.close(writer)
         Path(path).unlink(missing_ok=True)
+
+
+def _write_or_grow(descriptor: int, data: bytes) -> bool:
+    """Write to an empty file, or on a full file system only make it as long: its bytes must then not be read."""
+    try:
+        os.write(descriptor, data)
+    except OSError as error:
+        if error.errno not in locks.FULL:
+            raise
+        os.ftruncate(descriptor, len(data))
+        return False
+    return True
 
 
 def _probe_path(folder: str) -> str:

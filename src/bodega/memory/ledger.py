@@ -46,8 +46,15 @@ def _write(root: Root, descriptor: int, total: int) -> None:
 
 
 def read(root: Root) -> int:
-    """The total."""
-    return add(root, 0)
+    """The total; takes no lock, and works where nothing can be written."""
+    try:
+        descriptor = os.open(f"{root.locks}/usage", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return 0
+    try:
+        return int.from_bytes(os.pread(descriptor, _SIZE, 0), "little")
+    finally:
+        os.close(descriptor)
 
 
 def _folder_bytes(folder: str) -> int:

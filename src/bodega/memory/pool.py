@@ -7,7 +7,9 @@ but the folder.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import NamedTuple
@@ -19,6 +21,7 @@ from bodega.memory.root import Root
 MINIMUM_SIZE = 1 << 20
 """Smaller segments are not worth a look into the folder."""
 MOST_SEGMENTS = 64
+_NOT_OURS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR}
 _ZEROS = memoryview(bytes(1 << 20))
 MOST_SHARE = 8
 """The pool holds at most this fraction of the file system: one in eight bytes."""
@@ -170,16 +173,20 @@ def seize(path: str, access: int = os.O_RDONLY) -> int | None:
     """Open a segment and take its exclusive lock.
 
     Returns:
-        None where somebody maps it, where the path is another file now, or where it is another user's and not ours to open so.
+        None where somebody maps it, where the path is another file now, where it is another user's and not ours to open
+        so, and where it is no file at all (put there from outside).
     """
     try:
         descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (FileNotFoundError, PermissionError):
-        return None
+    except OSError as error:
+        if error.errno in _NOT_OURS:
+            return None
+        raise
     locks.forget_in_child(descriptor)
     try:
         locked = locks.try_exclusive(descriptor)
-        if locked and is_still(path, os.fstat(descriptor)):
+        status = os.fstat(descriptor)
+        if locked and stat.S_ISREG(status.st_mode) and is_still(path, status):
             return descriptor
     except BaseException as error:
         # Closing gives up the lock as well.

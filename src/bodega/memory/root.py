@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 from bodega.errors import LayoutError, RootError, SettingsError, UnsupportedPlatform
 from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.filesystems import FileSystem, filesystem_of
-from bodega.settings import ROOT_VARIABLE
+from bodega.settings import ROOT_VARIABLE, expand
 
 FORMAT = 1
 MARKER = "bodega-root.json"
@@ -144,9 +144,14 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         raise SettingsError(f"A root is a path, not {path!r}.")
     if path == "" or "\0" in str(path or ""):
         raise SettingsError(f"The root {path!r} is not a path: give a folder, or None for the default.")
-    folder = (default_root() if path is None else Path(path)).expanduser().absolute()
-    _check_link(folder)
-    filesystem = filesystem_of(folder)
+    folder = expand(default_root() if path is None else path)
+    try:
+        _check_link(folder)
+        filesystem = filesystem_of(folder)
+    except OSError as error:
+        if isinstance(error, RootError):
+            raise
+        _refuse(folder, f"it cannot be looked at ({error.strerror})", "choose a path that you can write to")
     if filesystem.is_network:
         _refuse(
             folder,
@@ -200,8 +205,14 @@ def _check_owner(folder: Path, group: bool) -> None:
         _refuse(
             folder,
             f"other users can enter it (mode {stat.S_IMODE(status.st_mode):o})",
-            f"run 'chmod 700 {folder}', or choose another path",
+            # Never for a folder with other things in it: it may be one that others need.
+            f"run 'chmod 700 {folder}', or choose another path" if _is_ours_to_close(folder) else "choose another path",
         )
+
+
+def _is_ours_to_close(folder: Path) -> bool:
+    names = os.listdir(folder)
+    return not names or MARKER in names
 
 
 def _is_shared(status: os.stat_result) -> bool:

@@ -9,7 +9,7 @@ import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from bodega.memory import files, lease, ledger, locks, pool
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.root import Root
 from bodega.memory.sweep import sweep
-from bodega.names import from_filename, to_filename
+from bodega.names import from_filename, is_filename, to_filename
 from bodega.settings import current_task
 from bodega.tiers.base import Fetch
 
@@ -221,8 +221,11 @@ class DirectoryTier:
             if seal:
                 head = layout.seal(plan.head, plan.description, draft.hasher.digest())
                 draft.write(0, [memoryview(head)])
-            with publishing:
-                draft.publish(folder, filename)
+            try:
+                with publishing:
+                    draft.publish(folder, filename)
+            except IsADirectoryError:
+                raise _is_a_folder(f"{folder}/{filename}") from None
         return info
 
     def open(self, run: str, name: str, *, touch: bool = True) -> Stored | None:
@@ -260,7 +263,8 @@ class DirectoryTier:
                 data = lease.map_private(descriptor, header.total, self.root.capabilities)
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
-                os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+                with suppress(OSError):  # A root that can only be read has no evictions that would need the age.
+                    os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
         except OSError as error:
             locks.say_where(error, path)
             raise
@@ -313,10 +317,13 @@ class DirectoryTier:
 
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns its bytes in whole pages, or None where there was none."""
+        path = self._path(run, name)
         try:
-            return files.remove(self.root, self._path(run, name))
+            return files.remove(self.root, path)
         except FileNotFoundError:
             return None
+        except IsADirectoryError:
+            raise _is_a_folder(path) from None
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
@@ -329,7 +336,10 @@ class DirectoryTier:
     def drop_run(self, run: str) -> int:
         """Take all names of a run away; returns how many there were."""
         folder = self._folder(run)
-        dropped = sum(self.delete(run, name) is not None for name in self.names(run))
+        dropped = 0
+        for name in self.names(run):
+            with suppress(LayoutError):  # A folder in its place; it stays, and so does the run's.
+                dropped += self.delete(run, name) is not None
         try:
             for filename in os.listdir(folder):
                 if filename.startswith("."):  # What is said of the run, such as its time-to-live.
@@ -404,13 +414,13 @@ class DirectoryTier:
                 with os.scandir(self._folder(run)) as entries:
                     for entry in entries:
                         status = entry.stat(follow_symlinks=False)
-                        if stat.S_ISREG(status.st_mode) and not entry.name.startswith("."):
+                        if stat.S_ISREG(status.st_mode) and is_filename(entry.name, self.root.portable_names):
                             used = max(status.st_atime_ns, status.st_mtime_ns)
                             pinned = bool(status.st_mode & stat.S_ISVTX)
                             nbytes = ledger.pages(status.st_size)
                             found.append(Entry(used, nbytes, run, from_filename(entry.name), pinned))
-            except FileNotFoundError:
-                continue  # Dropped or deleted meanwhile.
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # Dropped or deleted meanwhile, or no folder at all.
         return sorted(found)
 
     def is_free(self, run: str, name: str) -> bool:
@@ -464,18 +474,23 @@ class DirectoryTier:
         finally:
             os.close(descriptor)
 
+    def time_to_live(self, run: str) -> float | None:
+        """What was set for a run, in seconds."""
+        try:
+            with open(f"{self._folder(run)}/{_TIME_TO_LIVE}", encoding="ascii") as file:
+                return float(file.read())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None  # None is set, or it is being written.
+
     def expired_runs(self) -> list[str]:
         """The runs whose time is up."""
         expired = []
         for run in self._scan(self.root.runs):
-            try:
-                with open(f"{self._folder(run)}/{_TIME_TO_LIVE}", encoding="ascii") as file:
-                    seconds = float(file.read())
+            seconds = self.time_to_live(run)
+            with suppress(FileNotFoundError):
                 # A folder changes with every name that comes, changes or goes.
-                if time.time() > os.stat(self._folder(run)).st_mtime + seconds:
+                if seconds is not None and time.time() > os.stat(self._folder(run)).st_mtime + seconds:
                     expired.append(run)
-            except (FileNotFoundError, ValueError):
-                continue  # None is set, or it is being written.
         return sorted(expired)
 
     def _folder(self, run: str) -> str:
@@ -489,8 +504,12 @@ class DirectoryTier:
 
     def _scan(self, folder: str) -> list[str]:
         try:
-            return [from_filename(filename) for filename in os.listdir(folder) if not filename.startswith(".")]
-        except FileNotFoundError:
+            return [
+                from_filename(filename)
+                for filename in os.listdir(folder)
+                if is_filename(filename, self.root.portable_names)
+            ]
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _open(self, path: str) -> tuple[int, os.stat_result] | None:
@@ -596,6 +615,14 @@ class DirectoryTier:
             free=free,
             path=str(self.root.path),
         )
+
+
+def _is_a_folder(path: str) -> LayoutError:
+    return LayoutError(
+        f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
+        path=path,
+        reason="folder",
+    )
 
 
 class _Writing(files.Draft):

@@ -317,7 +317,18 @@ class TierStack:
             else:
                 below.upload(run, name, stored.sealed())
             events.emit("spill", run, name, stored.header.total, below.url)
+            seconds = tier.time_to_live(run)
+            if seconds is not None and isinstance(below, DirectoryTier):
+                below.set_time_to_live(run, seconds)
         return stored.status
+
+    def expired_runs(self) -> list[str]:
+        """The runs whose time is up in every folder that knows them; object storage keeps no times."""
+        found = {run for tier in self._folders for run in tier.expired_runs()}
+        alive = {
+            run for run in found for tier in self._folders if run in tier.runs() and run not in tier.expired_runs()
+        }
+        return sorted(found - alive)
 
     def _nothing_durable(self, name: str) -> SettingsError:
         return SettingsError(
