@@ -118,6 +118,7 @@ def test_another_process_fills_the_file_system_in_the_middle_of_puts(mounted):
     """A process of its own puts and reads: a SIGBUS would be its end."""
     point = mounted("24m")
     root = point / "store"
+    bodega.open(root, capacity="100%")
     filler = subprocess.Popen(python(FILLER, point / "filler"))
     print(f"seed {SEED}")
     try:
@@ -160,6 +161,9 @@ def test_all_is_readable_on_a_full_file_system(mounted):
         assert caught.value.free == 0 and (caught.value.need is None or caught.value.need > 0)
     assert check(store.get("small"), "small") == 1 and "new" not in store
     assert len(store.list()) == 5
+    # Another task can open the store, and with all that its root can do.
+    assert bodega.open(store.root)._root.capabilities == store._root.capabilities
+    assert check(bodega.open(store.root).get("large"), "large") == 2
     # What is removed makes room, on a full file system too.
     store.delete("larger")
     store.sweep(empty_pool=True)
