@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from bodega.layout import PAGE
-from bodega.memory.locks import FULL, Exclusive, no_room
+from bodega.memory.locks import FULL, Exclusive, no_room, say_where
 from bodega.memory.root import Root
 
 _WHAT = "The count of the store's bytes"
@@ -53,6 +53,9 @@ def read(root: Root) -> int:
         return 0
     try:
         return int.from_bytes(os.pread(descriptor, _SIZE, 0), "little")
+    except OSError as error:
+        say_where(error, f"{root.locks}/usage")
+        raise
     finally:
         os.close(descriptor)
 
