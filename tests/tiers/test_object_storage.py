@@ -259,7 +259,7 @@ def test_wrong_keys_are_denied_and_never_shown(root, url, s3_options, caplog):
     for secret in (*wrong.values(), *s3_options.values()):
         assert secret in ("us-east-1", "false") or "://" in secret or secret not in text
     assert store.get("x") == 1
-    assert s3_options["secret_access_key"] not in (root / "tiers.json").read_text()
+    assert s3_options["secret_access_key"] not in (root / "store.json").read_text()
 
 
 @pytest.mark.parametrize("ask", ["exists", "info", "fetch", "names", "runs", "delete", "drop_run", "upload"])
@@ -402,3 +402,38 @@ def test_keys_come_from_the_environment(root, url, s3_options, monkeypatch):
     store.put("x", 1, persist=True)
     assert store._stack.lower[0].exists("default", "x")
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in repr(store)
+
+
+def test_a_get_begins_again_when_another_host_overwrites(store, tmp_path, url, s3_options, monkeypatch):
+    store.put("x", np.zeros(20 * MIB, "u1"), persist=True)
+    fresh = afresh(tmp_path, url, s3_options)
+    tier = fresh._stack.lower[0]
+    real, done = tier.fetch, []
+
+    def overwritten(run, name):
+        fetch = real(run, name)
+        if not done:
+            done.append(1)
+            store.put("x", np.ones(20 * MIB, "u1"), persist=True)
+        return fetch
+
+    monkeypatch.setattr(tier, "fetch", overwritten)
+    assert fresh.get("x").sum() == 20 * MIB
+
+
+@pytest.mark.skipif(not os.environ.get("BODEGA_STRESS"), reason="four gigabytes: make stress")
+def test_four_gigabytes_in_a_store_of_one(root, tmp_path, url, s3_options):
+    spill = [f"{tmp_path / 'disk'}?capacity=1500MiB", url]
+    store = bodega.open(root, capacity="1GiB", spill=spill, storage_options=s3_options, verify=True)
+    rng = np.random.default_rng(0)
+    sums = {}
+    for number in range(64):
+        value = rng.integers(0, 255, 64 * MIB, "u1")
+        sums[f"x{number}"] = int(value.sum(dtype="u8"))
+        store.put(f"x{number}", value)
+    usage = store.usage()
+    print(f"in memory {usage.objects} objects, {usage.used} bytes; below: {usage.tiers}")
+    for name, total in sums.items():
+        assert int(store.get(name).sum(dtype="u8")) == total
+        assert store.usage().used <= 1 << 30
+    print(f"{len(sums)} objects of 64 MiB read and verified")

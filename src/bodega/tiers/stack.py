@@ -18,7 +18,7 @@ from functools import partial
 
 from bodega import events, layout
 from bodega.codecs import Sink
-from bodega.errors import InvalidName, LayoutError, ObjectNotFound, SettingsError, StoreBusy, StoreFull
+from bodega.errors import InvalidName, LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreBusy, StoreFull
 from bodega.memory import ledger, locks
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier, Stored
@@ -134,9 +134,15 @@ class TierStack:
         if stored is not None:
             events.emit("get", run, name, stored.header.total, self.top.url)
             return stored
-        for _ in range(_LOOKS if self.lower else 0):
+        for look in range(_LOOKS if self.lower else 0):
             for tier in self.lower:
-                stored = self._open_below(tier, run, name)
+                try:
+                    stored = self._open_below(tier, run, name)
+                except ObjectReplaced:
+                    # Another host has put it anew: look again, and give up at the last look.
+                    if look == _LOOKS - 1:
+                        raise
+                    break
                 if stored is not None:
                     events.emit("get", run, name, stored.header.total, tier.url)
                     return stored
