@@ -187,6 +187,16 @@ def test_a_pool_that_does_not_fit_leaves_no_short_segment(mounted):
     assert store.usage().used == bytes_on_disk(store.root)
 
 
+def test_settings_that_cannot_be_written_down_leave_nothing(mounted):
+    point = mounted("16m")
+    bodega.open(point / "root")
+    fill(point)
+    with pytest.raises(StoreFull):
+        bodega.open(point / "root", capacity="1MiB")
+    assert not list((point / "root" / "tmp").iterdir())
+    assert bodega.open(point / "root").names() == []
+
+
 def test_a_full_lower_tier_is_named_and_nothing_is_lost(root, mounted):
     point = mounted("8m")
     store = bodega.open(root, capacity="6MiB", spill=point / "below")

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from bodega.errors import LayoutError, SettingsError
+from bodega.memory import locks
 from bodega.memory.root import MARKER, Root
 
 _FILE = "store.json"
@@ -72,7 +73,13 @@ def _read(root: Root, name: str) -> dict[str, Any]:
 def _write(root: Root, name: str, facts: dict[str, Any]) -> None:
     draft = root.temporary()
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    root.share(descriptor)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(facts, file)
-    os.rename(draft, root.path / name)
+    try:
+        root.share(descriptor)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(facts, file)
+        os.rename(draft, root.path / name)
+    except OSError as error:
+        os.unlink(draft)
+        if error.errno in locks.FULL:
+            raise locks.no_room(str(root.path / name), "What is said of the store") from error
+        raise
