@@ -154,9 +154,7 @@ def test_full_of_what_cannot_move_is_an_error_that_loses_nothing(small):
 
 
 def test_the_lower_tier_is_full_too(root, disk):
-    bodega.open(disk, capacity="2MiB")
-    store = bodega.open(root, capacity="4MiB", spill=disk)
-    store._stack.lower[0].capacity = 2 * MIB
+    store = bodega.open(root, capacity="4MiB", spill=f"{disk}?capacity=2MiB")
     with pytest.raises(StoreFull, match="lower tier"):
         for number in range(20):
             store.put(f"x{number}", block(number))
@@ -467,3 +465,11 @@ def test_many_processes_move_the_same_objects(root, disk):
     store.sweep(empty_pool=True)
     assert store.usage().used == store.usage().tiers[0].used == 0
     assert stack._STRIPES >= len(list((Path(root) / "locks").glob("transfer-*")))
+
+
+def test_a_root_that_was_removed_is_named(root):
+    store = bodega.open(root)
+    shutil.rmtree(root)
+    with pytest.raises(RootError, match="gone"):
+        store.put("x", 1)
+    bodega.open(root).put("x", 1)

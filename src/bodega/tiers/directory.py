@@ -7,142 +7,27 @@ import mmap
 import os
 import stat
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timezone
-from types import TracebackType
-from typing import NamedTuple
 
 from bodega import layout
 from bodega.codecs import Sink
-from bodega.errors import BodegaError, LayoutError, StoreFull
-from bodega.memory import files, lease, ledger, locks, pool
-from bodega.memory.cgroups import memory_limit
+from bodega.errors import LayoutError
+from bodega.memory import files, lease, ledger, locks
 from bodega.memory.root import Root
-from bodega.memory.sweep import sweep
 from bodega.names import from_filename, is_filename, to_filename
 from bodega.settings import current_task
+from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+from bodega.tiers.stored import Entry, Stored
+from bodega.tiers.writing import StreamSink, Writing
 
 SMALL = 64 * 1024
 """Objects up to here are read into private memory: cheaper than a mapping and its page faults."""
-SAFE_SHARE = 0.8
-"""Of the file system: what a store may take unless it is told."""
-_STREAM_IN_MEMORY = 8 << 20
-"""Bytes of a pickle stream that are held before it goes to the segment as it is made."""
 _FIRST_READ = 4096
-_PART = 256 << 10
-"""Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
 _TIME_TO_LIVE = ".time-to-live"
 """A file in the folder of a run; no name of an object begins with a dot."""
-_TRIES = 3
-_UNCHECKED = 1 << 20
-"""Bytes of small objects that are put between two looks at the machine's limits."""
-_UNLIMITED_SECONDS = 10.0
-"""For how long a container without a memory limit is taken to stay so: looking costs more than a small put."""
-_HEADROOM = 16 << 20
-"""What a container's memory limit must leave free for the task itself."""
-
-
-class Stored(NamedTuple):
-    """An object, ready to be decoded: its description and its bytes."""
-
-    path: str
-    status: os.stat_result
-    """Of the segment, from before this use."""
-    header: layout.Header
-    description: layout.Description
-    data: memoryview
-    """The whole object; writable, and private to whoever opened it."""
-
-    @property
-    def used_before(self) -> bool:
-        """Whether anybody opened it since it was written."""
-        return self.status.st_atime_ns > self.status.st_mtime_ns
-
-    def parts(self) -> Iterator[memoryview]:
-        """All bytes of the object, some megabytes at a time."""
-        return (self.data[start : start + _PART] for start in range(0, self.header.total, _PART))
-
-    def sealed(self) -> memoryview:
-        """All bytes of the object, with its digest in the header."""
-        if not self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            # The mapping is private: this changes the copy that goes out, not the object.
-            data = memoryview(bytearray(self.data)) if self.data.readonly else self.data
-            data[: layout.HEADER_SIZE] = layout.seal(data, self._block(), digest.digest())
-            return data
-        return self.data
-
-    def verify(self) -> None:
-        """Compare the bytes with the digest, if there is one.
-
-        Raises:
-            LayoutError: they differ.
-        """
-        if self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            layout.verify(self.header, digest.digest(), self.path)
-
-    def _block(self) -> memoryview:
-        start = self.header.description_offset
-        return self.data[start : start + self.header.block_length]
-
-
-class Entry(NamedTuple):
-    """An object as a listing of the folder shows it."""
-
-    used: int
-    """When it was last put or opened, nanoseconds."""
-    nbytes: int
-    """In whole pages."""
-    run: str
-    name: str
-    pinned: bool
-
-
-class _StreamSink:
-    """Takes a pickle stream: in memory while it is short, then straight into the segment, behind the header."""
-
-    def __init__(self, draft: files.Draft) -> None:
-        self._draft = draft
-        self._held: list[memoryview] = []
-        self._held_bytes = 0
-        self._written = 0
-        self.crc = 0
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        view = memoryview(data).cast("B")
-        self.crc = zlib.crc32(view, self.crc)
-        # The pickler may reuse what is not bytes.
-        self._held.append(view if isinstance(data, bytes) else memoryview(bytes(view)))
-        self._held_bytes += view.nbytes
-        if self._held_bytes > _STREAM_IN_MEMORY:
-            self.flush()
-        return view.nbytes
-
-    def flush(self) -> None:
-        """Move what is held into the segment."""
-        if not self._draft.begun:
-            self._draft.begin(self._held_bytes)
-        self._draft.write(layout.HEADER_SIZE + self._written, self._held)
-        self._written += self._held_bytes
-        self._held, self._held_bytes = [], 0
-
-    @property
-    def length(self) -> int:
-        return self._written + self._held_bytes
-
-    @property
-    def is_written(self) -> bool:
-        return self._written > 0
-
-    @property
-    def held(self) -> list[memoryview]:
-        return self._held
 
 
 class DirectoryTier:
@@ -151,17 +36,16 @@ class DirectoryTier:
     Args:
         root: a checked root.
         capacity: bytes that all segments of the root may take together; else a safe share of the file system.
-        make_room: asked to free a number of bytes by moving objects elsewhere; returns how many it could.
     """
 
-    def __init__(
-        self, root: Root, capacity: int | None = None, make_room: Callable[[int], int] = lambda _need: 0
-    ) -> None:
+    def __init__(self, root: Root, capacity: int | None = None) -> None:
         self.root = root
-        self.capacity = int(root.size() * SAFE_SHARE) if capacity is None else capacity
-        self.make_room = make_room
-        self._unchecked = 0
-        self._unlimited_until = 0.0
+        self.admission = Admission(root, capacity)
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that all segments of the root may take together."""
+        return self.admission.capacity
 
     @property
     def url(self) -> str:
@@ -193,7 +77,7 @@ class DirectoryTier:
         with self._draft(name) as draft:
             if seal:
                 draft.hasher = layout.digester()
-            sink = _StreamSink(draft)
+            sink = StreamSink(draft)
             encoded = encode(sink)
             if sink.is_written:
                 sink.flush()
@@ -526,95 +410,8 @@ class DirectoryTier:
             raise layout.damaged(path, "it is not a file")
         return descriptor, status
 
-    def _draft(self, name: str) -> _Writing:
-        return _Writing(self, name)
-
-    def admit(self, need: int, name: str, *, visible: bool = False) -> None:
-        """Count bytes that the root is about to grow by, or refuse them.
-
-        Args:
-            need: how many.
-            name: of the object, for messages.
-            visible: its segment already has a place and its length, so that counting anew finds them.
-
-        Raises:
-            StoreFull: they do not fit, whatever is moved.
-        """
-        self._unchecked += need
-        if self._unchecked >= _UNCHECKED:
-            self._unchecked = 0
-            self._admit_to_machine(need, name)
-        excess = ledger.add(self.root, need) - self.capacity
-        if need <= 0 or excess <= 0:
-            return
-        try:
-            # Others come, go and make room at the same time: what counts is the total.
-            for _ in range(_TRIES):
-                self._free(excess, name)
-                excess = ledger.read(self.root) - self.capacity
-                if excess <= 0:
-                    return
-            # A crash may have left files, or the count too high.
-            sweep(self.root, empty_pool=True)
-            if ledger.add(self.root, 0 if visible else need) > self.capacity:
-                raise self.full(name, need)
-        except BaseException:
-            ledger.add(self.root, -need)
-            raise
-
-    def _admit_to_machine(self, need: int, name: str) -> None:
-        """Look at what the file system and the container's memory limit leave, and make room there."""
-        lack = need - self.root.free()
-        if lack > 0 and self._free(lack, name) < lack:
-            raise self.full(name, need)
-        if not self.root.filesystem.is_memory:
-            return
-        if time.monotonic() < self._unlimited_until:
-            return
-        limit = memory_limit()
-        if limit is None:
-            self._unlimited_until = time.monotonic() + _UNLIMITED_SECONDS
-            return
-        if need + _HEADROOM <= limit.free:
-            return
-        # What is freed here may have been charged to another container: look again.
-        self._free(need + _HEADROOM - limit.free, name)
-        limit = memory_limit()
-        if limit is not None and need + _HEADROOM > limit.free:
-            raise self.full(
-                name,
-                need,
-                f" The memory limit of this container ({limit.limit:,} bytes, {limit.free:,} free, {limit.group}) would "
-                "be passed, and the kernel would kill the task: raise the limit, or give the store memory that another "
-                "process has touched (prefault=).",
-            )
-
-    def _free(self, need: int, name: str) -> int:
-        """Give bytes back: of the pool first, then of objects that can move."""
-        freed = pool.drain(self.root, need)
-        if freed < need:
-            try:
-                freed += self.make_room(need - freed)
-            except BodegaError as error:
-                raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}") from error
-        return freed
-
-    def full(self, name: str, need: int | None, cause: str = "") -> StoreFull:
-        """The error for an object that does not fit."""
-        try:
-            free = min(self.root.free(), max(0, self.capacity - ledger.read(self.root)))
-        except OSError:
-            free = 0  # What is wrong is that it is full, not that it cannot be said how much.
-        needs = "more bytes than are free" if need is None else f"{need:,} bytes more"
-        return StoreFull(
-            f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free, its capacity is "
-            f"{self.capacity:,} bytes. What was there is untouched.{cause} Remove objects or runs ('bodega rm'), raise the "
-            "capacity (capacity=), name a lower tier (spill=), or use a root on a larger file system (BODEGA_ROOT).",
-            name=name,
-            need=need,
-            free=free,
-            path=str(self.root.path),
-        )
+    def _draft(self, name: str) -> Writing:
+        return Writing(self.admission, name)
 
 
 def _is_a_folder(path: str) -> LayoutError:
@@ -623,20 +420,3 @@ def _is_a_folder(path: str) -> LayoutError:
         path=path,
         reason="folder",
     )
-
-
-class _Writing(files.Draft):
-    """A draft whose errors of a full file system are `StoreFull`."""
-
-    def __init__(self, tier: DirectoryTier, name: str) -> None:
-        super().__init__(tier.root, lambda need: tier.admit(need, name, visible=self.is_visible))
-        self._tier, self._name = tier, name
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if self._published:
-            return
-        if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.errno in locks.FULL:
-            raise self._tier.full(self._name, None) from error

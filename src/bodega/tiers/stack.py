@@ -21,7 +21,8 @@ from bodega.codecs import Sink
 from bodega.errors import InvalidName, LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreBusy, StoreFull
 from bodega.memory import ledger, locks
 from bodega.tiers.base import Tier
-from bodega.tiers.directory import DirectoryTier, Stored
+from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.stored import Stored
 
 _STRIPES = 256
 _PATIENCE = 600.0
@@ -48,7 +49,7 @@ class TierStack:
         self._oldest = 0
         for above, below in zip(self._tiers, self.lower, strict=False):
             if isinstance(above, DirectoryTier):
-                above.make_room = partial(self._make_room, above, below)
+                above.admission.make_room = partial(self._make_room, above, below)
 
     @property
     def folders(self) -> list[DirectoryTier]:

@@ -1,0 +1,126 @@
+"""What may still be written to a root: by its capacity, its file system, and the container's memory limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bodega.errors import BodegaError, StoreFull
+from bodega.memory import ledger, pool
+from bodega.memory.cgroups import memory_limit
+from bodega.memory.root import Root
+from bodega.memory.sweep import sweep
+
+SAFE_SHARE = 0.8
+"""Of the file system: what a store may take unless it is told."""
+_TRIES = 3
+_UNCHECKED = 1 << 20
+"""Bytes of small objects that are put between two looks at the machine's limits."""
+_UNLIMITED_SECONDS = 10.0
+"""For how long a container without a memory limit is taken to stay so: looking costs more than a small put."""
+_HEADROOM = 16 << 20
+"""What a container's memory limit must leave free for the task itself."""
+
+
+class Admission:
+    """Lets a root grow, or refuses it.
+
+    Args:
+        root: what grows.
+        capacity: bytes that all its segments may take together; else a safe share of the file system.
+    """
+
+    def __init__(self, root: Root, capacity: int | None = None) -> None:
+        self.root = root
+        self.capacity = int(root.size() * SAFE_SHARE) if capacity is None else capacity
+        self.make_room: Callable[[int], int] = lambda _need: 0
+        """Asked to free a number of bytes by moving objects elsewhere; returns how many it could."""
+        self._unchecked = 0
+        self._unlimited_until = 0.0
+
+    def admit(self, need: int, name: str, *, visible: bool = False) -> None:
+        """Count bytes that the root is about to grow by, or refuse them.
+
+        Args:
+            need: how many.
+            name: of the object, for messages.
+            visible: its segment already has a place and its length, so that counting anew finds them.
+
+        Raises:
+            StoreFull: they do not fit, whatever is moved.
+        """
+        self._unchecked += need
+        if self._unchecked >= _UNCHECKED:
+            self._unchecked = 0
+            self._admit_to_machine(need, name)
+        excess = ledger.add(self.root, need) - self.capacity
+        if need <= 0 or excess <= 0:
+            return
+        try:
+            # Others come, go and make room at the same time: what counts is the total.
+            for _ in range(_TRIES):
+                self._free(excess, name)
+                excess = ledger.read(self.root) - self.capacity
+                if excess <= 0:
+                    return
+            # A crash may have left files, or the count too high.
+            sweep(self.root, empty_pool=True)
+            if ledger.add(self.root, 0 if visible else need) > self.capacity:
+                raise self.full(name, need)
+        except BaseException:
+            ledger.add(self.root, -need)
+            raise
+
+    def _admit_to_machine(self, need: int, name: str) -> None:
+        """Look at what the file system and the container's memory limit leave, and make room there."""
+        lack = need - self.root.free()
+        if lack > 0 and self._free(lack, name) < lack:
+            raise self.full(name, need)
+        if not self.root.filesystem.is_memory:
+            return
+        if time.monotonic() < self._unlimited_until:
+            return
+        limit = memory_limit()
+        if limit is None:
+            self._unlimited_until = time.monotonic() + _UNLIMITED_SECONDS
+            return
+        if need + _HEADROOM <= limit.free:
+            return
+        # What is freed here may have been charged to another container: look again.
+        self._free(need + _HEADROOM - limit.free, name)
+        limit = memory_limit()
+        if limit is not None and need + _HEADROOM > limit.free:
+            raise self.full(
+                name,
+                need,
+                f" The memory limit of this container ({limit.limit:,} bytes, {limit.free:,} free, {limit.group}) would "
+                "be passed, and the kernel would kill the task: raise the limit, or give the store memory that another "
+                "process has touched (prefault=).",
+            )
+
+    def _free(self, need: int, name: str) -> int:
+        """Give bytes back: of the pool first, then of objects that can move."""
+        freed = pool.drain(self.root, need)
+        if freed < need:
+            try:
+                freed += self.make_room(need - freed)
+            except BodegaError as error:
+                raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}") from error
+        return freed
+
+    def full(self, name: str, need: int | None, cause: str = "") -> StoreFull:
+        """The error for an object that does not fit."""
+        try:
+            free = min(self.root.free(), max(0, self.capacity - ledger.read(self.root)))
+        except OSError:
+            free = 0  # What is wrong is that it is full, not that it cannot be said how much.
+        needs = "more bytes than are free" if need is None else f"{need:,} bytes more"
+        return StoreFull(
+            f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free, its capacity is "
+            f"{self.capacity:,} bytes. What was there is untouched.{cause} Remove objects or runs ('bodega rm'), raise the "
+            "capacity (capacity=), name a lower tier (spill=), or use a root on a larger file system (BODEGA_ROOT).",
+            name=name,
+            need=need,
+            free=free,
+            path=str(self.root.path),
+        )

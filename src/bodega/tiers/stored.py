@@ -1,0 +1,71 @@
+"""An object as a directory tier hands it out: its bytes under a lease, and what they say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bodega import layout
+
+_PART = 256 << 10
+"""Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
+
+
+class Stored(NamedTuple):
+    """An object, ready to be decoded: its description and its bytes."""
+
+    path: str
+    status: os.stat_result
+    """Of the segment, from before this use."""
+    header: layout.Header
+    description: layout.Description
+    data: memoryview
+    """The whole object; writable, and private to whoever opened it."""
+
+    @property
+    def used_before(self) -> bool:
+        """Whether anybody opened it since it was written."""
+        return self.status.st_atime_ns > self.status.st_mtime_ns
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes of the object, some megabytes at a time."""
+        return (self.data[start : start + _PART] for start in range(0, self.header.total, _PART))
+
+    def sealed(self) -> memoryview:
+        """All bytes of the object, with its digest in the header."""
+        if not self.header.digest:
+            digest = layout.digester()
+            digest.update(self.data[layout.HEADER_SIZE :])
+            # The mapping is private: this changes the copy that goes out, not the object.
+            data = memoryview(bytearray(self.data)) if self.data.readonly else self.data
+            data[: layout.HEADER_SIZE] = layout.seal(data, self._block(), digest.digest())
+            return data
+        return self.data
+
+    def verify(self) -> None:
+        """Compare the bytes with the digest, if there is one.
+
+        Raises:
+            LayoutError: they differ.
+        """
+        if self.header.digest:
+            digest = layout.digester()
+            digest.update(self.data[layout.HEADER_SIZE :])
+            layout.verify(self.header, digest.digest(), self.path)
+
+    def _block(self) -> memoryview:
+        start = self.header.description_offset
+        return self.data[start : start + self.header.block_length]
+
+
+class Entry(NamedTuple):
+    """An object as a listing of the folder shows it."""
+
+    used: int
+    """When it was last put or opened, nanoseconds."""
+    nbytes: int
+    """In whole pages."""
+    run: str
+    name: str
+    pinned: bool
