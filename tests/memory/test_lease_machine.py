@@ -263,7 +263,8 @@ def test_no_lease_ever_gives_way(root, monkeypatch, warm):
         walk.step()
     walk.close()
     if descriptors is not None:
-        assert len(os.listdir("/proc/self/fd")) == descriptors
+        # Fewer, where something of an earlier test goes meanwhile.
+        assert len(os.listdir("/proc/self/fd")) <= descriptors
     if warm:
         assert walk.counts["evicted"] > steps // 200
         assert walk.counts["taken"]

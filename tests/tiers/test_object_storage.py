@@ -103,6 +103,25 @@ def test_what_is_said_of_an_object_needs_its_first_bytes_only(store, tmp_path, u
         fresh.get("xx")
 
 
+def test_a_long_description_is_of_one_object(store, url, s3_options, monkeypatch):
+    """It takes a second request, before which the object may be replaced."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({f"a column with a long name, number {number}": [1.0] for number in range(900)})
+    tier = ObjectStorageTier(url, s3_options)
+    store.put("x", frame, persist=True)
+    real, calls = ObjectStorageTier.read, []
+
+    def replaced(self, run, name, start, end, e_tag=None):
+        calls.append(start)
+        if len(calls) == 2:
+            store.put("x", frame * 2, persist=True)
+        return real(self, run, name, start, end, e_tag)
+
+    monkeypatch.setattr(ObjectStorageTier, "read", replaced)
+    assert tier.info("default", "x").id == store.info("x").id
+    assert len(calls) > 3
+
+
 def test_what_is_deleted_is_gone_everywhere(store, tmp_path, url, s3_options):
     for name in "abc":
         store.put(name, name, persist=True)

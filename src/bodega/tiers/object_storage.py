@@ -153,7 +153,11 @@ class ObjectStorageTier:
         end = header.description_offset + header.block_length
         block = head[header.description_offset : end]
         if len(block) < header.block_length:
-            block = self.attempt(lambda: self.read(run, name, header.description_offset, end).data, run, name, "read")
+            start, e_tag = header.description_offset, found.e_tag
+            try:
+                block = self.attempt(lambda: self.read(run, name, start, end, e_tag).data, run, name, "read")
+            except (FileNotFoundError, ObjectReplaced):
+                return self.info(run, name)  # Deleted or put anew between the two requests.
         return layout.parse_description(header, head, block, owner=(run, name), path=where).info
 
     def names(self, run: str) -> list[str]:
