@@ -276,7 +276,7 @@ def _enter(folder: Path, group: bool) -> _Facts:
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     try:
         facts = json.loads(marker.read_bytes())
-        version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts["group"]))
+        version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts.get("group")))
     except (ValueError, KeyError, TypeError) as error:
         raise LayoutError(
             f"{marker} is damaged ({error}): it should be a line of JSON. Remove the whole root {folder} to start anew.",
