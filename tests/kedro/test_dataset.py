@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import pickle
+import shutil
 from inspect import signature
 from multiprocessing.reduction import ForkingPickler
 
@@ -87,9 +88,10 @@ def test_describes_where_it_is_and_nothing_else() -> None:
     assert "prices" in repr(prices)
 
 
-def test_persisted_data_outlives_the_memory(tmp_path) -> None:
+def test_persisted_data_outlives_the_memory(root, tmp_path) -> None:
     prices = BodegaDataset(name="prices", spill=str(tmp_path / "disk"), persist=True, capacity="50%")
     prices.save([1, 2])
+    shutil.rmtree(root)
     elsewhere = BodegaDataset(name="prices", root=str(tmp_path / "other"), spill=str(tmp_path / "disk"))
     assert elsewhere.load() == [1, 2]
 
@@ -100,6 +102,7 @@ def test_a_projects_rules_say_what_persists(tmp_path) -> None:
         dataset = BodegaDataset()
         dataset.settle(Place("nightly", str(tmp_path / "root"), settings), name)
         dataset.save(name)
+    shutil.rmtree(tmp_path / "root")
     assert bodega.open(tmp_path / "other", run="nightly", spill=tmp_path / "disk").names() == ["models.one"]
 
 
