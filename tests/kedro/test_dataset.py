@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
-import os
 import pickle
-import shutil
 import shutil
 from inspect import signature
 from multiprocessing.reduction import ForkingPickler
