@@ -158,15 +158,15 @@ class Draft:
         """What was written there."""
         return os.pread(self._descriptor, length, offset)
 
-    def publish(self, folder: str, filename: str, *, durable: bool = False) -> None:
+    def publish(self, folder: str, filename: str, *, synced: bool = False) -> None:
         """Give the segment its name in one atomic step; what had the name before is retired.
 
         Args:
             folder: the run's; made where it is missing.
             filename: of the name.
-            durable: return only when file and name would survive the machine's power failing.
+            synced: its bytes are on the disk before it has its name, so that no name ever stands for less.
         """
-        if durable:
+        if synced:
             os.fsync(self._descriptor)
         path = f"{folder}/{filename}"
         displaced = None
@@ -193,9 +193,6 @@ class Draft:
         if displaced is not None:
             with suppress(OSError):
                 retire(self._root, displaced)
-        if durable:
-            _sync_folder(folder)
-            _sync_folder(self._root.runs)
 
     def _count(self, end: int, replaced: int = 0) -> None:
         more = ledger.pages(end) - self._counted
@@ -353,7 +350,8 @@ def evict(root: Root, path: str, status: os.stat_result) -> int:
     return nbytes
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Have the names of a folder survive the machine's power failing."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -247,7 +247,8 @@ class DirectoryTier:
         with self._draft(name) as draft:
             draft.begin(data.nbytes)
             draft.write(0, [data])
-            draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
+            draft.publish(folder, filename, synced=self.is_on_disk)
+        self.sync_names(run)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
         """Keep an object that is read from another tier, after comparing it with its digest, or sealing it.
@@ -276,7 +277,19 @@ class DirectoryTier:
                 layout.verify(header, digest, filename)
             else:
                 draft.write(0, [memoryview(layout.seal(head, block, digest))])
-            draft.publish(folder, filename, durable=not self.root.filesystem.is_memory)
+            draft.publish(folder, filename, synced=self.is_on_disk)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether what it holds can survive the machine's power failing."""
+        return not self.root.filesystem.is_memory
+
+    def sync_names(self, run: str) -> None:
+        """Have the names of a run survive the machine's power failing, as their bytes do already."""
+        if self.is_on_disk:
+            with suppress(FileNotFoundError):  # The run was dropped meanwhile.
+                files.sync_folder(self._folder(run))
+            files.sync_folder(self.root.runs)
 
     def fetch(self, run: str, name: str) -> Fetch | None:
         """Begin to read an object's bytes, under a lease."""

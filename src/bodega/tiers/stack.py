@@ -93,7 +93,7 @@ class TierStack:
             raise self._nothing_durable(name)
         with self._transfer(run, name):
             for tier in self._folders:
-                if self._copy_down(tier, self.lower[-1], run, name):
+                if self._persist(tier, run, name):
                     return
             if not self.lower[-1].exists(run, name):
                 raise self._not_found(run, name)
@@ -217,7 +217,7 @@ class TierStack:
             yield
             for tier in reversed(self.lower):
                 if persist and tier is self.lower[-1]:
-                    self._copy_down(self.top, tier, run, name)
+                    self._persist(self.top, run, name)
                 else:
                     tier.delete(run, name)
 
@@ -311,6 +311,15 @@ class TierStack:
         if freed:
             events.emit("evict", run, name, freed, tier.url)
         return freed
+
+    def _persist(self, tier: DirectoryTier, run: str, name: str) -> bool:
+        """See to it that the durable tier has an object for good; returns whether there is one in the tier above."""
+        durable = self.lower[-1]
+        if self._copy_down(tier, durable, run, name) is None:
+            return False
+        if isinstance(durable, DirectoryTier):
+            durable.sync_names(run)
+        return True
 
     def _copy_down(self, tier: DirectoryTier, below: Tier, run: str, name: str) -> os.stat_result | None:
         """See to it that a lower tier has an object; returns the status of its segment, or None where there is none."""
