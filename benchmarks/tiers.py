@@ -104,6 +104,9 @@ def disk(folder: Path, below: Path) -> dict[str, float]:
 
     for _ in range(5):
         timed("cp to disk, synced", lambda: copy(plain, below / "copy"))
+        (below / "copy").unlink()
+        subprocess.run(["cp", plain, folder / "moving"], check=True)
+        timed("mv to disk, synced", lambda: copy(folder / "moving", below / "copy", "mv"))
         timed("spill", lambda: store._stack._move_down(top, lower, "default", "x"))
         assert not top.exists("default", "x")
         timed("cp from disk", lambda: subprocess.run(["cp", below / "copy", folder / "copy"], check=True))
@@ -122,9 +125,9 @@ def disk(folder: Path, below: Path) -> dict[str, float]:
     return {**medians, "get from disk": from_disk, "get from memory": from_memory}
 
 
-def copy(source: Path, target: Path) -> None:
-    """``cp``, until the file is on the disk, as a spill does."""
-    subprocess.run(["cp", source, target], check=True)
+def copy(source: Path, target: Path, command: str = "cp") -> None:
+    """``cp`` (or ``mv``, which frees the memory as a spill does), until the file is on the disk."""
+    subprocess.run([command, source, target], check=True)
     descriptor = os.open(target, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
