@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import operator
 import os
 import subprocess
 import sys
@@ -216,7 +217,7 @@ def test_no_large_value_is_pickled_between_processes(project, monkeypatch) -> No
 
     monkeypatch.setattr(workers, "ForkingPickler", Watched)
     catalog = DataCatalog({"numbers": MemoryDataset(np.zeros(1_000_000)), "by": MemoryDataset(2)})
-    outputs = ParallelRunner(max_workers=2).run(pipeline([node(np.add, ["numbers", "by"], "sums")]), catalog)
+    outputs = ParallelRunner(max_workers=2).run(pipeline([node(operator.add, ["numbers", "by"], "sums")]), catalog)
     assert outputs["sums"].load().sum() == 2_000_000
     assert len(sizes) == 2  # The catalog once, the node once.
     assert sum(sizes) < 20_000
@@ -316,13 +317,14 @@ def test_runs_without_a_project_never_mix_and_leave_nothing() -> None:
 
 def test_a_script_leaves_nothing_behind() -> None:
     script = """
+import operator
 import numpy as np, bodega
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 from bodega.kedro import ParallelRunner
 
 outputs = ParallelRunner().run(
-    pipeline([node(np.negative, "a", "b"), node(np.negative, "b", "c")]), DataCatalog({"a": MemoryDataset(np.ones(3))})
+    pipeline([node(operator.neg, "a", "b"), node(operator.neg, "b", "c")]), DataCatalog({"a": MemoryDataset(np.ones(3))})
 )
 assert len(bodega.open().runs()) == 1
 print(outputs["c"].load())
