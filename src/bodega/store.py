@@ -155,7 +155,7 @@ class Store(MutableMapping[str, Any]):
                 tier.set_time_to_live(self._run, self._options.time_to_live)
         if time.monotonic() >= _next_look:
             self._sweep_some()
-        return replace(info, tier=self._tier.url)
+        return info
 
     def get(self, name: str, default: Any = ...) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.

@@ -90,6 +90,7 @@ class DirectoryTier:
                 created=datetime.now(timezone.utc),
                 producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
                 schema=encoded.schema,
+                tier=self.url,
             )
             plan = layout.plan(
                 info,
@@ -147,8 +148,10 @@ class DirectoryTier:
                 data = lease.map_private(descriptor, header.total, self.root.capabilities)
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
-                with suppress(OSError):  # A root that can only be read has no evictions that would need the age.
+                try:
                     os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+                except OSError:
+                    pass  # A root that can only be read has no evictions that would need the age.
         except OSError as error:
             locks.say_where(error, path)
             raise
