@@ -105,6 +105,9 @@ def _kedro_run(project: Path, contender: Contender, multiplier: int, root: str) 
         "BODEGA_ROOT": root,
         "DO_NOT_TRACK": "1",
         "MULTIPLIER": str(multiplier),
+        # Bytecode is cached, as it is for whoever runs a project twice, wherever this machine stands on that.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": os.fspath(project.parent / "bytecode"),
         "PYTHONPATH": os.fspath(Path(__file__).parents[1]),
         _REPORT: os.fspath(report),
     }
