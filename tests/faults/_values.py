@@ -47,11 +47,13 @@ def anonymous_memory():
 
 
 def bytes_on_disk(root, folders=("runs", "pool", "tmp")):
-    """Bytes of all files of a root, in whole pages, as the file system shows them."""
+    """Bytes of all segments of a root, in whole pages, as the file system shows them."""
     total = 0
     for folder in folders:
         for path, _, filenames in os.walk(f"{root}/{folder}"):
             for filename in filenames:
+                if filename.startswith("."):
+                    continue  # What is said of a run.
                 try:
                     total += -(-os.stat(f"{path}/{filename}").st_size // 4096) * 4096
                 except FileNotFoundError:

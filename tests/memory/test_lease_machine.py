@@ -139,10 +139,8 @@ class Walk:
         if len(self.drafts) == MOST_DRAFTS:
             return
         value = self.new_array()
-        if value.nbytes < pool.MINIMUM_SIZE and not self.root.capabilities.tmpfile:
-            return  # It would have a name before it is counted, which for a real put is microseconds.
         stack = ExitStack()
-        draft = stack.enter_context(files.Draft(self.root, lambda need: ledger.add(self.root, need)))
+        draft = stack.enter_context(files.Draft(self.root, self.tier.admission, "raw"))
         draft.begin(value.nbytes)
         # Counted from the first write on, or not before it is published.
         half = value.nbytes // 2 if value.nbytes < pool.MINIMUM_SIZE else max(value.nbytes // 2, pool.MINIMUM_SIZE)

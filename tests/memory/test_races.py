@@ -16,6 +16,7 @@ import pytest
 import bodega
 from bodega.memory import files, locks, pool
 from bodega.memory.sweep import sweep
+from bodega.tiers.admission import Admission
 
 SIZE = 1 << 20
 LONG = bool(os.environ.get("BODEGA_STRESS"))
@@ -141,7 +142,7 @@ def test_a_sweep_waits_for_a_temporary_file_that_is_being_made(store):
 
 
 def test_a_sweep_leaves_what_is_being_written(store):
-    with files.Draft(store._root, lambda need: None) as draft:
+    with files.Draft(store._root, Admission(store._root), "raw") as draft:
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         assert sweep(store._root).files == 0
@@ -150,7 +151,7 @@ def test_a_sweep_leaves_what_is_being_written(store):
 
 
 def test_a_draft_that_fails_leaves_nothing(store):
-    with pytest.raises(ZeroDivisionError), files.Draft(store._root, lambda need: None) as draft:
+    with pytest.raises(ZeroDivisionError), files.Draft(store._root, Admission(store._root), "raw") as draft:
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         1 / 0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from bodega.layout import Buffer, Pieces
 from bodega.memory import ledger, libc, locks, pool
@@ -29,16 +29,34 @@ _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
 
 
+class Admission(Protocol):
+    """Decides by how much a root may grow."""
+
+    def fits(self, nbytes: int, total: int) -> bool:
+        """Whether it may grow by so many bytes, to a total, just as it is; must not wait."""
+
+    def make_room(self, nbytes: int, name: str) -> None:
+        """See to it that bytes which are counted already fit.
+
+        Raises:
+            StoreFull: they do not.
+        """
+
+
 class Draft:
     """A segment being written. Leaving its context without `publish` leaves nothing behind.
 
+    A large one has a place among the temporary files from the start, and is counted before it is written. A small one
+    has no name, and is counted as it gets one.
+
     Args:
         root: where.
-        admit: called with a number of bytes before the root grows by them, and counts them; raises `StoreFull`.
+        admission: asked before the root grows.
+        name: of the object, for messages.
     """
 
-    def __init__(self, root: Root, admit: Callable[[int], None]) -> None:
-        self._root, self._admit = root, admit
+    def __init__(self, root: Root, admission: Admission, name: str) -> None:
+        self._root, self._admission, self._name = root, admission, name
         self._descriptor = -1
         self._path: str | None = None
         self._warm = False
@@ -46,8 +64,6 @@ class Draft:
         """Bytes that a warm segment has already."""
         self._end = 0
         self._counted = 0
-        self._replaced = 0
-        """Bytes of a small old segment that were counted out beforehand."""
         self._published = False
         self.hasher: Any = None
         """Fed with what is written, but for the header; must be set before the first write."""
@@ -72,9 +88,9 @@ class Draft:
         # What fails here the next sweep finds, and the error that led here is the one to hear of.
         with suppress(OSError):
             if self._path is not None:
-                os.unlink(self._path)
-        with suppress(OSError):
-            ledger.add(self._root, self._replaced - self._counted)
+                with ledger.Count(self._root) as count:
+                    os.unlink(self._path)
+                    count.add(-self._counted)
 
     def begin(self, need: int) -> None:
         """Find a segment for ``need`` bytes: a warm one that fits, else a new one."""
@@ -88,8 +104,7 @@ class Draft:
             # Held before it has a name, so that no sweep ever finds it unlocked.
             locks.try_shared(self._descriptor)
             if need >= pool.MINIMUM_SIZE:
-                # It is counted long before it is published: whoever counts anew meanwhile has to see it.
-                self._path = self._link()
+                self._link()
         else:
             with temporary_names(self._root):
                 self._path = self._root.temporary()
@@ -103,11 +118,6 @@ class Draft:
         """Whether there is a segment yet."""
         return self._descriptor >= 0
 
-    @property
-    def is_visible(self) -> bool:
-        """Whether the segment is in a folder, so that who counts the root's bytes anew finds it."""
-        return self._path is not None
-
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write buffers one behind the other; returns the offset behind the last.
 
@@ -116,8 +126,8 @@ class Draft:
         """
         end = offset + sum(buffer.nbytes for buffer in buffers)
         self._end = max(self._end, end)
-        if end > self._counted and end >= pool.MINIMUM_SIZE:
-            self._count(end)
+        if end > self._counted and self._path is not None:
+            self._reserve(end)
         batch: list[memoryview] = []
         for buffer in buffers:
             if isinstance(buffer, Pieces):
@@ -170,23 +180,17 @@ class Draft:
             os.fsync(self._descriptor)
         path = f"{folder}/{filename}"
         displaced = None
-        if self._end > self._counted:
-            # A small segment that takes the place of another is counted by the difference: mostly none.
-            replaced = _small_size(path)
-            self._count(self._end, replaced)
-            self._replaced = replaced
-        with name_lock(self._root, path):
-            while not self._published:
-                try:
-                    displaced, gone = self._take_name(path)
-                except FileNotFoundError:
-                    # The run's first object, or the run was dropped a moment ago.
-                    self._root.make_folder(folder)
-                    continue
-                self._published = True
-            # The object is there: a put that fails now would be a lie. What is not counted or freed the next sweep finds.
-            with suppress(OSError):
-                self._count_out(gone)
+        while not self._published:
+            try:
+                with name_lock(self._root, path):
+                    displaced = self._take_name(path)
+            except FileNotFoundError:
+                # The run's first object, or the run was dropped a moment ago.
+                self._root.make_folder(folder)
+                continue
+            if not self._published:
+                # Where whoever counts anew finds it, room can be made for it in peace.
+                self._reserve(self._end)
         if self._warm:
             # From here on it is an object like any other: whoever publishes may read it at once.
             locks.release(self._descriptor)
@@ -194,57 +198,76 @@ class Draft:
             with suppress(OSError):
                 retire(self._root, displaced)
 
-    def _count(self, end: int, replaced: int = 0) -> None:
+    def _reserve(self, end: int) -> None:
+        """Count the bytes up to ``end`` before they are there, and have room made for them."""
         more = ledger.pages(end) - self._counted
-        if self.is_visible:
-            # At once as long as it is counted; what a crash leaves full of holes is never kept (see `retire`).
+        if more <= 0:
+            return
+        with ledger.Count(self._root) as count:
+            count.add(more)
+            self._counted += more
+            if self._path is None:
+                self._link()
+            # What a crash leaves full of holes is never kept (see `retire`).
             os.ftruncate(self._descriptor, end)
-        if more != replaced:
-            self._admit(more - replaced)
-        self._counted += more
+        self._admission.make_room(more, self._name)
 
     def _link(self) -> str:
         """Give the nameless segment a place among the temporary ones; returns its path."""
         temporary = self._root.temporary()
         link_descriptor(self._descriptor, temporary)
+        self._path = temporary
         return temporary
 
-    def _take_name(self, path: str) -> tuple[str | None, int]:
-        """Move the segment to a name whose lock is held.
+    def _take_name(self, path: str) -> str | None:
+        """Move the segment to a name whose lock is held, if what the root grows by fits.
 
         Returns:
-            Where the name's old segment is now, if anywhere, and the bytes that went with it if it is not.
+            Where the name's old segment is now, if anywhere.
         """
-        try:
-            old = os.stat(path, follow_symlinks=False)
-        except FileNotFoundError:
-            if self._path is None:
-                link_descriptor(self._descriptor, path)
-            else:
-                os.rename(self._path, path)
-            return None, 0
-        if self._path is None:
-            self._path = self._link()
-        if self._root.capabilities.exchange and old.st_size >= pool.MINIMUM_SIZE:
-            libc.rename_exchange(self._path, path)
-            return self._path, 0
-        # Not worth keeping: its bytes go with its last reader.
-        os.rename(self._path, path)
-        return None, ledger.pages(old.st_size)
+        old = _size(path)
+        # A small one is not worth keeping: its bytes go with its last reader.
+        keeps = old is not None and old >= pool.MINIMUM_SIZE and self._root.capabilities.exchange
+        gone = 0 if old is None or keeps else ledger.pages(old)
+        more = max(0, ledger.pages(self._end) - self._counted)
+        with ledger.Count(self._root) as count:
+            if more > gone and not self._admission.fits(more - gone, count.total + more - gone):
+                return None
+            if more:
+                count.add(more)
+            self._counted += more
+            try:
+                self._rename(path, new=old is None, keeps=keeps)
+            except BaseException:
+                if self._path is None and more:
+                    count.add(-more)
+                    self._counted -= more
+                raise
+            self._published = True
+            if gone:
+                # The object is there: a put that fails now would be a lie. The next sweep counts anew.
+                with suppress(OSError):
+                    count.add(-gone)
+        return self._path if keeps else None
 
-    def _count_out(self, nbytes: int) -> None:
-        """Count the bytes of an old segment out, as far as that was not done beforehand."""
-        if nbytes != self._replaced:
-            ledger.add(self._root, self._replaced - nbytes)
+    def _rename(self, path: str, *, new: bool, keeps: bool) -> None:
+        """Let the name stand for the segment; the old one takes the segment's place where it is kept."""
+        if new and self._path is None:
+            link_descriptor(self._descriptor, path)
+            return
+        place = self._path or self._link()
+        if keeps:
+            libc.rename_exchange(place, path)
+        else:
+            os.rename(place, path)
 
 
-def _small_size(path: str) -> int:
-    """What a segment takes if it is too small to be kept for reuse, else 0."""
+def _size(path: str) -> int | None:
+    """Length of a file, or None where there is none."""
     try:
-        size = os.stat(path, follow_symlinks=False).st_size
+        return os.stat(path, follow_symlinks=False).st_size
     except FileNotFoundError:
-        return 0
-    return ledger.pages(size) if size < pool.MINIMUM_SIZE else 0
+        return None
 
 
 def name_lock(root: Root, path: str) -> locks.Exclusive:
@@ -302,19 +325,19 @@ def remove(root: Root, path: str) -> int:
     with name_lock(root, path):
         size = os.stat(path, follow_symlinks=False).st_size
         worth_keeping = size >= pool.MINIMUM_SIZE
-        if worth_keeping:
-            try:
-                os.rename(path, temporary)
-            except OSError as error:
-                if error.errno not in locks.FULL:
-                    raise
-                worth_keeping = False  # On a full file system a delete is what helps.
-        if not worth_keeping:
-            os.unlink(path)
+        with ledger.Count(root) as count:
+            if worth_keeping:
+                try:
+                    os.rename(path, temporary)
+                except OSError as error:
+                    if error.errno not in locks.FULL:
+                        raise
+                    worth_keeping = False  # On a full file system a delete is what helps.
+            if not worth_keeping:
+                os.unlink(path)
+                count.add(-ledger.pages(size))
     if worth_keeping:
         retire(root, temporary)
-    else:
-        ledger.add(root, -ledger.pages(size))
     return ledger.pages(size)
 
 
@@ -342,12 +365,9 @@ def evict(root: Root, path: str, status: os.stat_result) -> int:
         try:
             if not pool.is_still(path, status):
                 return 0
-            os.unlink(path)
+            return pool.remove(root, path, descriptor)
         finally:
             pool.unlock(descriptor)
-    nbytes = ledger.pages(status.st_size)
-    ledger.add(root, -nbytes)
-    return nbytes
 
 
 def sync_folder(path: str) -> None:
@@ -374,8 +394,7 @@ def retire(root: Root, path: str) -> int:
         whole = status.st_blocks * _BLOCK >= size
         mine = status.st_uid == os.getuid()
         if not (whole and mine and pool.keep(root, path, size)):
-            os.unlink(path)
-            ledger.add(root, -ledger.pages(size))
+            pool.remove(root, path, descriptor)
         return ledger.pages(size)
     except OSError as error:
         locks.say_where(error, path)

@@ -1,11 +1,14 @@
 """How many bytes the segments of a root take, counted as they come and go.
 
-A number in a lock file. A crash in the middle of a put leaves it too high by that put; `bodega.sweep` counts anew.
+A number in a lock file. Whoever changes what the folders hold does it while the count is locked, and so does whoever
+counts anew: nothing is ever missed or counted twice, however many are at work. A crash leaves the count too high, never
+too low, until a sweep counts anew.
 """
 
 from __future__ import annotations
 
 import os
+from types import TracebackType
 
 from bodega.layout import PAGE
 from bodega.memory.locks import FULL, Exclusive, no_room, say_where
@@ -20,29 +23,52 @@ def pages(nbytes: int) -> int:
     return -(-nbytes // PAGE) * PAGE
 
 
-def add(root: Root, nbytes: int) -> int:
-    """Count bytes in (or out, where negative); returns the new total."""
-    with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
-        total = max(0, int.from_bytes(os.pread(descriptor, _SIZE, 0), "little") + nbytes)
-        _write(root, descriptor, total)
-    return total
+class Count:
+    """The count, locked: files that it counts come, go and move between folders in its context only.
+
+    Add before they come and after they are gone, so that a crash in between leaves the count too high.
+    """
+
+    __slots__ = ("_descriptor", "_lock", "_path", "total")
+
+    def __init__(self, root: Root) -> None:
+        self._path = f"{root.locks}/usage"
+        self._lock = Exclusive(self._path, _WHAT)
+
+    def __enter__(self) -> Count:  # noqa: PYI034 - Self is of Python 3.11
+        self._descriptor = self._lock.__enter__()
+        try:
+            self.total = int.from_bytes(os.pread(self._descriptor, _SIZE, 0), "little")
+        except BaseException as error:
+            self._lock.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.__exit__(kind, error, trace)
+
+    def add(self, nbytes: int) -> None:
+        """Count bytes in, or out where negative."""
+        self.set(max(0, self.total + nbytes))
+
+    def set(self, total: int) -> None:
+        """Replace the count."""
+        try:
+            os.pwrite(self._descriptor, total.to_bytes(_SIZE, "little"), 0)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise no_room(self._path, _WHAT) from error
+        self.total = total
 
 
 def recount(root: Root) -> int:
     """Set the total to what the root's folders hold, and return it."""
-    with Exclusive(f"{root.locks}/usage", _WHAT) as descriptor:
-        total = sum(_folder_bytes(folder) for folder in (root.runs, root.tmp, root.pool))
-        _write(root, descriptor, total)
-    return total
-
-
-def _write(root: Root, descriptor: int, total: int) -> None:
-    try:
-        os.pwrite(descriptor, total.to_bytes(_SIZE, "little"), 0)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise no_room(f"{root.locks}/usage", _WHAT) from error
+    with Count(root) as count:
+        count.set(sum(_folder_bytes(folder) for folder in (root.runs, root.tmp, root.pool)))
+        return count.total
 
 
 def read(root: Root) -> int:
@@ -67,9 +93,9 @@ def _folder_bytes(folder: str) -> int:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     total += _folder_bytes(entry.path)
-                else:
+                elif not entry.name.startswith("."):  # What is said of a run is no segment.
                     total += pages(entry.stat(follow_symlinks=False).st_size)
     except FileNotFoundError:
-        # Gone since it was listed: then it takes nothing.
+        # A folder that is gone since it was listed takes nothing, and a file can only have been removed by a stranger.
         return total
     return total

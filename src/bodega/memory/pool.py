@@ -47,7 +47,8 @@ def take(root: Root, need: int) -> Warm | None:
         if descriptor is None:
             continue
         try:
-            os.rename(path, temporary)
+            with ledger.Count(root):
+                os.rename(path, temporary)
         except BaseException:
             unlock(descriptor)
             raise
@@ -72,7 +73,8 @@ def keep(root: Root, path: str, size: int) -> bool:
     # Without what was said of its object, such as that it is pinned.
     os.chmod(path, root.file_mode)
     try:
-        os.rename(path, _place(root, size))
+        with ledger.Count(root):
+            os.rename(path, _place(root, size))
     except OSError as error:
         if error.errno not in locks.FULL:
             raise
@@ -113,14 +115,18 @@ def _add(root: Root, nbytes: int) -> None:
             if not locks.try_exclusive(descriptor):
                 # A sweep was faster, and takes the empty file for a left-over.
                 return
+            with ledger.Count(root) as count:
+                count.add(nbytes)
+                os.ftruncate(descriptor, nbytes)
             offset = 0
             while offset < nbytes:
                 # A file system that fills up writes a part first.
                 offset += os.pwrite(descriptor, _ZEROS[: nbytes - offset], offset)
-            os.rename(path, _place(root, nbytes))
+            with ledger.Count(root):
+                os.rename(path, _place(root, nbytes))
         except BaseException:
             with suppress(OSError):
-                os.unlink(path)
+                remove(root, path, descriptor)
             raise
         finally:
             unlock(descriptor)
@@ -129,7 +135,6 @@ def _add(root: Root, nbytes: int) -> None:
             raise locks.no_room(path, "A segment to be kept warm") from error
         locks.say_where(error, path)
         raise
-    ledger.add(root, nbytes)
 
 
 def _place(root: Root, nbytes: int) -> str:
@@ -143,14 +148,20 @@ def drop(root: Root, name: str) -> int:
     if descriptor is None:
         return 0
     try:
-        nbytes = ledger.pages(os.fstat(descriptor).st_size)
-        os.unlink(path)
+        return remove(root, path, descriptor)
     except OSError as error:
         locks.say_where(error, path)
         raise
     finally:
         unlock(descriptor)
-    ledger.add(root, -nbytes)
+
+
+def remove(root: Root, path: str, descriptor: int) -> int:
+    """Free a segment whose exclusive lock the caller holds; returns its bytes."""
+    nbytes = ledger.pages(os.fstat(descriptor).st_size)
+    with ledger.Count(root) as count:
+        os.unlink(path)
+        count.add(-nbytes)
     return nbytes
 
 

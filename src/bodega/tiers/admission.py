@@ -33,45 +33,44 @@ class Admission:
     def __init__(self, root: Root, capacity: int | None = None) -> None:
         self.root = root
         self.capacity = int(root.size() * SAFE_SHARE) if capacity is None else capacity
-        self.make_room: Callable[[int], int] = lambda _need: 0
+        self.move: Callable[[int], int] = lambda _need: 0
         """Asked to free a number of bytes by moving objects elsewhere; returns how many it could."""
         self._unchecked = 0
         self._unlimited_until = 0.0
 
-    def admit(self, need: int, name: str, *, visible: bool = False) -> None:
-        """Count bytes that the root is about to grow by, or refuse them.
+    def fits(self, nbytes: int, total: int) -> bool:
+        """Whether the root may grow by some bytes, to a total, without a look at the machine; see `files.Admission`."""
+        if self._unchecked + nbytes >= _UNCHECKED or total > self.capacity:
+            return False
+        self._unchecked += nbytes
+        return True
+
+    def make_room(self, nbytes: int, name: str) -> None:
+        """See to it that bytes which are counted already fit.
 
         Args:
-            need: how many.
+            nbytes: how many the root grows by.
             name: of the object, for messages.
-            visible: its segment already has a place and its length, so that counting anew finds them.
 
         Raises:
             StoreFull: they do not fit, whatever is moved.
         """
-        self._unchecked += need
+        self._unchecked += nbytes
         if self._unchecked >= _UNCHECKED:
             self._unchecked = 0
-            self._admit_to_machine(need, name)
-        excess = ledger.add(self.root, need) - self.capacity
-        if need <= 0 or excess <= 0:
-            return
-        try:
-            # Others come, go and make room at the same time: what counts is the total.
-            for _ in range(_TRIES):
-                self._free(excess, name)
-                excess = ledger.read(self.root) - self.capacity
-                if excess <= 0:
-                    return
-            # A crash may have left files, or the count too high.
-            sweep(self.root, empty_pool=True)
-            if ledger.add(self.root, 0 if visible else need) > self.capacity:
-                raise self.full(name, need)
-        except BaseException:
-            ledger.add(self.root, -need)
-            raise
+            self._look_at_machine(nbytes, name)
+        # Others come, go and make room at the same time: what counts is the total.
+        for _ in range(_TRIES):
+            excess = ledger.read(self.root) - self.capacity
+            if excess <= 0:
+                return
+            self._free(excess, name)
+        # A crash may have left files, or the count too high.
+        sweep(self.root, empty_pool=True)
+        if ledger.read(self.root) > self.capacity:
+            raise self.full(name, nbytes)
 
-    def _admit_to_machine(self, need: int, name: str) -> None:
+    def _look_at_machine(self, need: int, name: str) -> None:
         """Look at what the file system and the container's memory limit leave, and make room there."""
         lack = need - self.root.free()
         if lack > 0 and self._free(lack, name) < lack:
@@ -103,7 +102,7 @@ class Admission:
         freed = pool.drain(self.root, need)
         if freed < need:
             try:
-                freed += self.make_room(need - freed)
+                freed += self.move(need - freed)
             except BodegaError as error:
                 raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}") from error
         return freed

@@ -49,7 +49,7 @@ class TierStack:
         self._oldest = 0
         for above, below in zip(self._tiers, self.lower, strict=False):
             if isinstance(above, DirectoryTier):
-                above.admission.make_room = partial(self._make_room, above, below)
+                above.admission.move = partial(self._make_room, above, below)
 
     @property
     def folders(self) -> list[DirectoryTier]:

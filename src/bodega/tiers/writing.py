@@ -64,8 +64,8 @@ class Writing(files.Draft):
     """A draft whose errors of a full file system are `StoreFull`."""
 
     def __init__(self, admission: Admission, name: str) -> None:
-        super().__init__(admission.root, lambda need: admission.admit(need, name, visible=self.is_visible))
-        self._admission, self._name = admission, name
+        super().__init__(admission.root, admission, name)
+        self._full = admission.full
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -81,4 +81,4 @@ class Writing(files.Draft):
                 reason="removed",
             ) from error
         if error.errno in locks.FULL:
-            raise self._admission.full(self._name, None) from error
+            raise self._full(self._name, None) from error
