@@ -46,6 +46,10 @@ class LayoutError(BodegaError, ValueError):
     """A file of the store is damaged, truncated, foreign, or of a format this version does not know (``path``)."""
 
 
+class PlanError(BodegaError, ValueError):
+    """A pipeline cannot be cut into the tasks that were asked for (``groups``, where some are to blame)."""
+
+
 class RootError(BodegaError, OSError):
     """A folder cannot be used as a store's root (``path``, ``reason``)."""
 
