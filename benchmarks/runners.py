@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bodega.demo.example import copy_example
+from bodega.example import copy_example
 
 
 class Contender(NamedTuple):

@@ -30,6 +30,10 @@ class InvalidName(BodegaError, ValueError):
     """A name of an object or a run that the store cannot keep (``name``, ``reason``)."""
 
 
+class IncompleteInstallation(BodegaError, FileNotFoundError):
+    """A file that comes with this library is not there."""
+
+
 class ObjectNotFound(BodegaError, KeyError):
     """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike)."""
 

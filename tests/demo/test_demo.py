@@ -15,10 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 import bodega
-from bodega.demo import command, demo, example
-from bodega.demo.example import copy_example
+from bodega import example
+from bodega.cli import main
+from bodega.demo import command, demo, requirements
 from bodega.demo.measure import DEMO_RUN, Medium, Step
 from bodega.demo.report import Comparison
+from bodega.example import copy_example
 
 NODES = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
 COMMAND = [sys.executable, "-c", "from bodega.demo import demo; demo()"]
@@ -119,9 +121,7 @@ def test_ctrl_c_stops_the_child_and_exits_130(tmp_path: Path) -> None:
     reached = tmp_path / "reached"
     statement = f'open({str(reached)!r}, "x").close(); __import__("time").sleep(600)'
     project = example_whose_second_node_does(statement, tmp_path / "slow")
-    code = (
-        f"from pathlib import Path; from bodega.demo import demo, example; example._PLACES = (Path({str(project)!r}),)"
-    )
+    code = f"from pathlib import Path; from bodega import example; from bodega.demo import demo; example._PLACES = (Path({str(project)!r}),)"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}; demo()", "--multiplier", "1", "--output", str(tmp_path / "out")],
         stderr=subprocess.PIPE,
@@ -144,7 +144,7 @@ def test_ctrl_c_stops_the_child_and_exits_130(tmp_path: Path) -> None:
 
 
 def test_missing_libraries_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(example, "find_spec", lambda module: None if module == "kedro" else object())
+    monkeypatch.setattr(requirements, "find_spec", lambda module: None if module == "kedro" else object())
     result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
     assert result.exit_code == 1
     assert "needs kedro, which is not installed: pip install 'bodega[demo]'" in result.stderr
@@ -154,7 +154,7 @@ def test_a_missing_example_is_an_error_that_says_where_it_looked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(example, "_PLACES", (tmp_path / "nowhere",))
-    result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
+    result = CliRunner().invoke(main, ["demo", "--output", str(tmp_path)])
     assert result.exit_code == 1
     assert str(tmp_path / "nowhere") in result.stderr
 
@@ -170,10 +170,11 @@ def test_the_copy_leaves_out_what_runs_have_made(tmp_path: Path, monkeypatch: py
     used = Path(shutil.copytree(copy_example(tmp_path / "first"), tmp_path / "used"))
     (used / "data" / "02_intermediate").mkdir()
     (used / "src" / "house_prices" / "__pycache__").mkdir(exist_ok=True)
+    (used / "conf" / "local" / "credentials.yml").write_text("secret: 1", encoding="utf-8")
     monkeypatch.setattr(example, "_PLACES", (used,))
     copied = {path.name for path in copy_example(tmp_path / "second").rglob("*")}
-    assert {"house_prices.csv", "pyproject.toml", "bodega.yml"} <= copied
-    assert not copied & {"02_intermediate", "__pycache__"}
+    assert {"house_prices.csv", "pyproject.toml", "bodega.yml", ".gitkeep"} <= copied
+    assert not copied & {"02_intermediate", "__pycache__", "credentials.yml"}
 
 
 def test_help_keeps_each_example_on_a_line_of_its_own() -> None:

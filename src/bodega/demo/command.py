@@ -13,9 +13,10 @@ from rich.console import Console
 
 import bodega
 from bodega.demo.display import Display
-from bodega.demo.example import INSTALL, copy_example, require
 from bodega.demo.measure import DEMO_RUN, Medium, Project, Step
 from bodega.demo.report import Comparison, as_json, as_size, as_table
+from bodega.demo.requirements import INSTALL, require
+from bodega.example import copy_example
 
 _MULTIPLIER = 100
 """Long enough to show a difference, and done in about a minute on two slow cores."""
