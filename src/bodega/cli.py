@@ -1,4 +1,4 @@
-"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor`` and ``demo``.
+"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor``, ``bench`` and ``demo``.
 
 Facts go to standard output, as tables for people or as one JSON document; everything else goes to standard error.
 Only click is imported here, so that ``bodega --help`` and completion are quick.
@@ -38,9 +38,13 @@ class _Bodega(click.Group):
     """The commands; errors end as one line on standard error."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        return [*self.commands, "demo"]
+        return [*self.commands, "bench", "demo"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "bench":
+            from bodega.bench.command import bench
+
+            return bench
         if cmd_name == "demo":
             from bodega.demo import demo
 

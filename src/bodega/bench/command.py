@@ -1,0 +1,20 @@
+"""The group ``bodega bench``; a benchmark is imported when it is asked for."""
+
+from __future__ import annotations
+
+import click
+
+
+class _Benchmarks(click.Group):
+    """The benchmarks by name."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return [*self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Benchmarks)
+def bench() -> None:
+    """Measure what sharing data costs on this machine."""
