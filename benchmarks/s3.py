@@ -73,14 +73,14 @@ def s3_server() -> Iterator[tuple[str, dict[str, str]]]:
         stack.callback(server.wait)
         stack.callback(server.kill)  # It would take its time; its folder goes anyway.
         end = time.monotonic() + _SECONDS_TO_START
-        while not _is_ready(options):
+        while not is_ready(options):
             if server.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"SeaweedFS did not start:\n{(folder / 'log').read_text(errors='replace')[-3000:]}")
             time.sleep(0.2)
         yield f"s3://{BUCKET}", options
 
 
-def _is_ready(options: dict[str, str]) -> bool:
+def is_ready(options: dict[str, str]) -> bool:
     """Make the bucket and write to it: it answers long before it can do that."""
     store = from_url(
         f"s3://{BUCKET}",
