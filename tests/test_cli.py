@@ -220,6 +220,13 @@ def test_rm_removes_a_whole_run(store: bodega.Store) -> None:
     fails(run("rm", "--run", "nightly", "--yes"), 1, "no run 'nightly'", "default")
 
 
+def test_rm_of_a_whole_run_leaves_no_record_of_it(store: bodega.Store) -> None:
+    store.with_run("last").put("x", 1)
+    store.with_run("last").put(".bodega/finished/a", b"1")
+    assert "Removed 1 object," in run("rm", "--run", "last", "--yes").stderr
+    assert "last" not in store.runs()
+
+
 def test_rm_never_takes_a_whole_run_from_the_environment(store: bodega.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BODEGA_RUN", "nightly")
     fails(run("rm", "--yes"), 2, "--run RUN")

@@ -85,6 +85,17 @@ def test_runs_are_namespaces(store, monkeypatch):
     assert other.drop_run() == 1 and store.runs() == ["default"]
 
 
+def test_records_of_bodega_itself_are_listed_only_when_asked_for_and_go_with_the_run(store):
+    store.put("x", 1)
+    store.put(".bodega/finished/a", b"1")
+    assert store.names() == list(store) == ["x"] and len(store) == 1
+    assert [info.name for info in store.list()] == ["x"]
+    assert store.names(".bodega/*") == [".bodega/finished/a"] and store[".bodega/finished/a"] == b"1"
+    with pytest.raises(ObjectNotFound, match="The run has 1 others"):
+        store.get("quite another")
+    assert store.drop_run() == 1 and store.runs() == [] and ".bodega/finished/a" not in store
+
+
 def test_info_says_what_was_put_and_unpickles_nothing(store):
     info = store.put("frame", {"a": np.zeros((3, 2))})
     assert store.info("frame") == info == store.list()[0]

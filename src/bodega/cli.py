@@ -280,6 +280,8 @@ def rm(
         except ObjectNotFound:
             continue  # Somebody else removed it meanwhile.
         removed[name] = nbytes
+    if not names and not dry_run:
+        store.drop_run()  # With what bodega itself keeps of the run.
     total = sum(nbytes or 0 for nbytes in removed.values())
     if as_json:
         facts = {"root": str(store.root), "run": store.run, "dry_run": dry_run}

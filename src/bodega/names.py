@@ -14,6 +14,9 @@ from bodega.errors import InvalidName
 MAX_FILENAME = 255
 """Bytes of one file name on every file system a root can be on (Linux ``NAME_MAX``)."""
 
+RESERVED = ".bodega/"
+"""What the names of bodega's own records begin with: like a shell's dot files they are listed only when asked for."""
+
 _UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
 _UNSAFE_PORTABLE = re.compile(r"[^a-z0-9_\-.@,+=:~]|^\.")
 _ARTICLE = {"object": "an object", "run": "a run"}
@@ -63,6 +66,11 @@ def _to_filename(name: str, portable: bool, what: str, most: int) -> str:
             reason="length",
         )
     return filename
+
+
+def is_record(name: str) -> bool:
+    """Whether a name stands for a record of bodega's own."""
+    return name.startswith(RESERVED)
 
 
 def is_filename(filename: str, portable: bool) -> bool:

@@ -25,7 +25,7 @@ from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
-from bodega.names import to_filename
+from bodega.names import is_record, to_filename
 from bodega.settings import expand, parse_capacity, parse_duration, resolve_run
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
@@ -218,8 +218,8 @@ class Store(MutableMapping[str, Any]):
         return found
 
     def names(self, pattern: str = "*") -> builtins.list[str]:
-        """The names of the run that match a shell pattern, sorted."""
-        return [name for name in self._stack.names(self._run) if fnmatchcase(name, pattern)]
+        """The names of the run that match a shell pattern, sorted; bodega's own records only if the pattern begins so."""
+        return self._names(self._run, pattern)
 
     def exists(self, name: str) -> bool:
         """Whether the run has an object of this name."""
@@ -258,7 +258,9 @@ class Store(MutableMapping[str, Any]):
 
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        return self._stack.drop_run(self._run if run is None else run)
+        dropped = len(self._names(self._run if run is None else run))
+        self._stack.drop_run(self._run if run is None else run)
+        return dropped
 
     def usage(self) -> Usage:
         """What the store takes and what is left."""
@@ -305,6 +307,13 @@ class Store(MutableMapping[str, Any]):
             )
         pool.prefault(self._root, wanted)
 
+    def _names(self, run: str, pattern: str = "*") -> builtins.list[str]:
+        return [
+            name
+            for name in self._stack.names(run)
+            if fnmatchcase(name, pattern) and is_record(name) == is_record(pattern)
+        ]
+
     def _sweep_some(self) -> None:
         """The share of a put in cleaning up, so that nobody needs a timer."""
         global _next_look
@@ -335,7 +344,7 @@ class Store(MutableMapping[str, Any]):
         return iter(self.names())
 
     def __len__(self) -> int:
-        return len(self._stack.names(self._run))
+        return len(self.names())
 
     def __repr__(self) -> str:
         return f"<bodega.Store {self._root.path} run={self._run!r}>"

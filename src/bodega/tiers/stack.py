@@ -20,6 +20,7 @@ from bodega import events, layout
 from bodega.codecs import Sink
 from bodega.errors import InvalidName, LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreBusy, StoreFull
 from bodega.memory import ledger, locks
+from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.stored import Stored
@@ -198,9 +199,8 @@ class TierStack:
         """The runs that hold objects, sorted."""
         return _union(tier.runs() for tier in self._tiers)
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
-        dropped = len(self.names(run))
+    def drop_run(self, run: str) -> None:
+        """Take all names of a run away."""
         self.top.drop_run(run)
         for tier in reversed(self.lower):
             tier.drop_run(run)
@@ -208,7 +208,6 @@ class TierStack:
             # A reader may have brought one up in the meantime.
             self.top.drop_run(run)
         events.emit("drop", run, "", 0, self.top.url)
-        return dropped
 
     @contextmanager
     def _replacing(self, run: str, name: str, persist: bool) -> Iterator[None]:
@@ -355,7 +354,7 @@ class TierStack:
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
         from difflib import get_close_matches  # Slow to import, and seldom needed.
 
-        names = self.names(run)
+        names = [each for each in self.names(run) if not is_record(each)]
         matches = get_close_matches(name, names[:10_000], n=3)
         if matches:
             hint = f"Did you mean {', '.join(map(repr, matches))}?"
