@@ -102,6 +102,21 @@ def restore_scalar(array: pa.Array) -> pa.Scalar:
     return array[0]
 
 
+def join(parts: list[Any]) -> pa.Table:
+    """One table of several, or of record batches, without copying."""
+    return pa.concat_tables(map(to_table, parts))
+
+
+def to_table(value: pa.Table | pa.RecordBatch) -> pa.Table:
+    """A record batch as a table."""
+    return value if isinstance(value, pa.Table) else pa.Table.from_batches([value])
+
+
+def from_table(table: pa.Table) -> pa.Table:
+    """The table itself."""
+    return table
+
+
 def reducer(cls: type) -> Callable[[Any], Any] | None:
     """How to pickle values of this class, where pyarrow's own way would keep more than the value."""
     for base, reduce in _REDUCERS:

@@ -130,6 +130,11 @@ def restore_masked(
     return masked
 
 
+def join(arrays: list[Array]) -> Array:
+    """One array of several, along the first axis; single values become a row."""
+    return np.stack(arrays) if all(array.ndim == 0 for array in arrays) else np.concatenate(arrays)
+
+
 def reducer(cls: type) -> Callable[[Any], Any] | None:
     """How to pickle values of exactly this class, where numpy's own way would copy."""
     return {

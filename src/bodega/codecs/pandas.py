@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from bodega.errors import LayoutError
 
@@ -40,6 +41,23 @@ def restore_arrow_backed(cls: type, state: dict[str, Any]) -> Any:
     array = cls.__new__(cls)
     array.__dict__.update(state)
     return array
+
+
+def join(parts: list[Any]) -> Any:
+    """One frame or series of several. Rows that are only numbered are numbered anew; other indexes stay."""
+    numbered = all(isinstance(part.index, pd.RangeIndex) and part.index.name is None for part in parts)
+    return pd.concat(parts, ignore_index=numbered)
+
+
+def to_table(frame: pd.DataFrame) -> pa.Table:
+    """As an Arrow table, without copying what Arrow can take as it is. An index that says something is a column."""
+    return pa.Table.from_pandas(frame)
+
+
+def from_table(table: pa.Table) -> pd.DataFrame:
+    """Of an Arrow table. Numbers are copied, for a frame's can be changed in place and a table's cannot."""
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def reducer(cls: type) -> Callable[[Any], Any] | None:

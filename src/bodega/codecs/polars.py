@@ -49,6 +49,21 @@ def restore_series(table: pa.Table, order: dict[str, bool]) -> pl.Series:
     return restore_frame(table, order).to_series()
 
 
+def join(parts: list[Any]) -> Any:
+    """One frame or series of several."""
+    return pl.concat(parts)
+
+
+def to_table(frame: pl.DataFrame) -> pa.Table:
+    """As an Arrow table."""
+    return frame.to_arrow()
+
+
+def from_table(table: pa.Table) -> pl.DataFrame:
+    """Of an Arrow table, over its buffers."""
+    return restore_frame(table, {})
+
+
 def reducer(cls: type) -> Callable[[Any], Any] | None:
     """How to pickle values of exactly this class, where polars' own way would copy."""
     reducers: dict[type, Callable[[Any], Any]] = {pl.DataFrame: _reduce_frame, pl.Series: _reduce_series}
