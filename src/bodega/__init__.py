@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bodega.codecs.chunks import Chunks
     from bodega.errors import (
         BodegaError,
         CannotRebuild,
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BodegaError",
     "CannotRebuild",
+    "Chunks",
     "InvalidName",
     "LayoutError",
     "NotShareable",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Chunks": "codecs.chunks",
     "ObjectInfo": "layout",
     "Producer": "layout",
     "Store": "store",

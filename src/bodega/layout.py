@@ -101,6 +101,17 @@ _from_json = json.JSONDecoder().raw_decode
 _ZEROS = memoryview(bytes(PAGE))
 
 
+def aligned(end: int, nbytes: int) -> int:
+    """Where a buffer of so many bytes goes that follows what ends there."""
+    alignment = PAGE if nbytes >= PAGE else ALIGNMENT
+    return -(-end // alignment) * alignment
+
+
+def padding(nbytes: int) -> memoryview:
+    """Zeros to fill the way to the next buffer: less than a page."""
+    return _ZEROS[:nbytes]
+
+
 class Plan(NamedTuple):
     """Where everything of an object goes."""
 
@@ -149,8 +160,7 @@ def plan(
     end = stream_offset + stream_length
     offsets = []
     for length in lengths:
-        alignment = PAGE if length >= PAGE else ALIGNMENT
-        offsets.append(end := -(-end // alignment) * alignment)
+        offsets.append(end := aligned(end, length))
         end += length
     description_offset = end if stream_written else HEADER_SIZE
     total = end + block_length if stream_written else end
@@ -181,7 +191,7 @@ def pieces(plan: Plan, encoded: Encoded, stream: Sequence[memoryview]) -> Iterat
         yield 0, [memoryview(plan.head)]
     for offset, buffer in zip(plan.offsets, encoded.buffers, strict=True):
         if offset > end:
-            run.append(_ZEROS[: offset - end])
+            run.append(padding(offset - end))
         run.append(buffer)
         end = offset + buffer.nbytes
     if not front:

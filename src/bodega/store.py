@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -31,6 +31,9 @@ from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.record import claim, recall, remember
 from bodega.tiers.stack import TierStack
+
+if TYPE_CHECKING:
+    from bodega.streams import StreamWriter
 
 Trust = Literal["code", "data"]
 
@@ -149,13 +152,37 @@ class Store(MutableMapping[str, Any]):
         )
         if pin:
             self.pin(name)
-        events.emit("put", self._run, name, info.nbytes, self._tier.url)
+        self._after_put(info)
+        return info
+
+    def stream(self, name: str, *, persist: bool = False) -> StreamWriter:
+        """Publish a value that comes in chunks, when the last one is there; until then readers have the old object.
+
+        Each chunk is written as it comes, so that the writer needs room for one of them only. A `get` returns `Chunks`.
+        In memory a stream takes the room of all its chunks; where there is not enough, it moves to the next folder
+        of ``spill=``.
+
+        Args:
+            name: any text of up to 255 bytes.
+            persist: as for `put`.
+
+        Returns:
+            A context: what was appended inside it is published at its end, unless that is an error.
+
+        Raises:
+            InvalidName: the name cannot be kept.
+        """
+        from bodega.streams import StreamWriter  # Most stores never need it.
+
+        return StreamWriter(self._stack.write(self._run, name, persist=persist), self._after_put)
+
+    def _after_put(self, info: ObjectInfo) -> None:
+        events.emit("put", self._run, info.name, info.nbytes, info.tier)
         if self._options.time_to_live is not None:
             for tier in self._stack.folders:
                 tier.set_time_to_live(self._run, self._options.time_to_live)
         if time.monotonic() >= _next_look:
             self._sweep_some()
-        return info
 
     def get(self, name: str, default: Any = ...) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.

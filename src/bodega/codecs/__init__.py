@@ -2,6 +2,7 @@
 
 Two ways lead through here. A plain array or byte string is described by its recipe alone and is one buffer. Everything
 else is a pickle (protocol 5) whose big parts stay out of band, however deep they lie: see `bodega.codecs.pickling`.
+What is put chunk by chunk is both, once a chunk: see `bodega.codecs.chunks`.
 
 This package imports no library of data. The codec of one is loaded when a value of it turns up.
 """
@@ -51,6 +52,10 @@ def encode(value: object, sink: Sink) -> Encoded:
 
 def is_plain(recipe: Mapping[str, Any]) -> bool:
     """Whether a value is rebuilt without unpickling anything."""
+    if recipe.get("codec") == "chunks":
+        from bodega.codecs.chunks import are_plain
+
+        return are_plain(recipe)
     return recipe.get("codec") in _PLAIN
 
 
@@ -66,6 +71,10 @@ def decode(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequence[memo
         from bodega.codecs.pickling import decode_object
 
         return decode_object(recipe, stream, buffers)
+    if codec == "chunks":
+        from bodega.codecs.chunks import decode_chunks
+
+        return decode_chunks(recipe, buffers)
     if not is_plain(recipe):
         raise LayoutError(f"The codec {codec!r} is not known: the object was put by a newer version, or is damaged.")
     if len(buffers) != 1:

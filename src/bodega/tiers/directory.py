@@ -73,25 +73,14 @@ class DirectoryTier:
         Raises:
             StoreFull: it does not fit; the old object of the name is untouched.
         """
-        folder, filename = self._folder(run), self._filename(name)
-        with self._draft(name) as draft:
+        with self.draft(name) as draft:
             if seal:
                 draft.hasher = layout.digester()
             sink = StreamSink(draft)
             encoded = encode(sink)
             if sink.is_written:
                 sink.flush()
-            info = layout.ObjectInfo(
-                name=name,
-                run=run,
-                id=os.urandom(16).hex(),
-                nbytes=sink.length + sum(buffer.nbytes for buffer in encoded.buffers),
-                kind=encoded.kind,
-                created=datetime.now(timezone.utc),
-                producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
-                schema=encoded.schema,
-                tier=self.url,
-            )
+            info = self.describe(run, name, encoded, sink.length)
             plan = layout.plan(
                 info,
                 encoded,
@@ -106,12 +95,39 @@ class DirectoryTier:
             if seal:
                 head = layout.seal(plan.head, plan.description, draft.hasher.digest())
                 draft.write(0, [memoryview(head)])
-            try:
-                with publishing:
-                    draft.publish(folder, filename)
-            except IsADirectoryError:
-                raise _is_a_folder(f"{folder}/{filename}") from None
+            with publishing:
+                self.publish(draft, run, name)
         return info
+
+    def draft(self, name: str) -> files.Draft:
+        """A segment to be written, and published with `publish`; the name is for messages."""
+        return Writing(self.admission, name)
+
+    def describe(self, run: str, name: str, encoded: layout.Encoded, stream_length: int) -> layout.ObjectInfo:
+        """What to say of an object that is put now, and here."""
+        return layout.ObjectInfo(
+            name=name,
+            run=run,
+            id=os.urandom(16).hex(),
+            nbytes=stream_length + sum(buffer.nbytes for buffer in encoded.buffers),
+            kind=encoded.kind,
+            created=datetime.now(timezone.utc),
+            producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
+            schema=encoded.schema,
+            tier=self.url,
+        )
+
+    def publish(self, draft: files.Draft, run: str, name: str, *, synced: bool = False) -> None:
+        """Let a name stand for what was written; see `files.Draft.publish`.
+
+        Raises:
+            LayoutError: there is a folder in its place.
+        """
+        folder, filename = self._folder(run), self._filename(name)
+        try:
+            draft.publish(folder, filename, synced=synced)
+        except IsADirectoryError:
+            raise _is_a_folder(f"{folder}/{filename}") from None
 
     def open(self, run: str, name: str, *, touch: bool = True) -> Stored | None:
         """Take the lease of an object and read or map it.
@@ -246,11 +262,10 @@ class DirectoryTier:
         Raises:
             StoreFull: it does not fit.
         """
-        folder, filename = self._folder(run), self._filename(name)
-        with self._draft(name) as draft:
+        with self.draft(name) as draft:
             draft.begin(data.nbytes)
             draft.write(0, [data])
-            draft.publish(folder, filename, synced=self.is_on_disk)
+            self.publish(draft, run, name, synced=self.is_on_disk)
         self.sync_names(run)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
@@ -261,9 +276,8 @@ class DirectoryTier:
             LayoutError: its bytes are not those that were sent.
             TierError: the other tier failed.
         """
-        folder, filename = self._folder(run), self._filename(name)
-        header, end = fetch.header, 0
-        with self._draft(name) as draft:
+        filename, header, end = self._filename(name), fetch.header, 0
+        with self.draft(name) as draft:
             draft.hasher = layout.digester()
             draft.begin(header.total)
             for part in fetch.parts():
@@ -280,7 +294,7 @@ class DirectoryTier:
                 layout.verify(header, digest, filename)
             else:
                 draft.write(0, [memoryview(layout.seal(head, block, digest))])
-            draft.publish(folder, filename, synced=self.is_on_disk)
+            self.publish(draft, run, name, synced=self.is_on_disk)
 
     @property
     def is_on_disk(self) -> bool:
@@ -425,9 +439,6 @@ class DirectoryTier:
             os.close(descriptor)
             raise layout.damaged(path, "it is not a file")
         return descriptor, status
-
-    def _draft(self, name: str) -> Writing:
-        return Writing(self.admission, name)
 
 
 def _is_a_folder(path: str) -> LayoutError:

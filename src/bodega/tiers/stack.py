@@ -24,6 +24,7 @@ from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.stored import Stored
+from bodega.tiers.streaming import Pieces, write_pieces
 
 _STRIPES = 256
 _PATIENCE = 600.0
@@ -80,7 +81,20 @@ class TierStack:
             return self.top.put(run, name, encode, seal=seal)
         for tier in self.lower:
             tier.check(run, name)
-        return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(run, name, persist))
+        return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(self.top, run, name, persist))
+
+    def write(self, run: str, name: str, *, persist: bool = False) -> Pieces:
+        """Publish what comes piece by piece; in the first folder that has room for it, and in the durable tier if asked.
+
+        Raises:
+            SettingsError: there is no durable tier.
+            InvalidName: a tier cannot keep the name.
+        """
+        if persist and not self.lower:
+            raise self._nothing_durable(name)
+        for tier in self.lower:
+            tier.check(run, name)
+        return write_pieces(self._folders, run, name, partial(self._replacing, run=run, name=name, persist=persist))
 
     def persist(self, run: str, name: str) -> None:
         """Copy an object to the durable tier.
@@ -210,13 +224,19 @@ class TierStack:
         events.emit("drop", run, "", 0, self.top.url)
 
     @contextmanager
-    def _replacing(self, run: str, name: str, persist: bool) -> Iterator[None]:
-        """Around the publishing of an object: what lower tiers have under its name is replaced or goes."""
+    def _replacing(self, new: DirectoryTier, run: str, name: str, persist: bool) -> Iterator[None]:
+        """Around the publishing of an object in a tier: what others have under its name is replaced or goes."""
+        if not self.lower:
+            yield
+            return
         with self._transfer(run, name):
             yield
-            for tier in reversed(self.lower):
-                if persist and tier is self.lower[-1]:
-                    self._persist(self.top, run, name)
+            for tier in reversed(self._tiers):
+                if tier is new:
+                    if persist and tier is self.lower[-1]:
+                        new.sync_names(run)
+                elif persist and tier is self.lower[-1]:
+                    self._persist(new, run, name)
                 else:
                     tier.delete(run, name)
 
