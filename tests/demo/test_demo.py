@@ -18,9 +18,10 @@ import bodega
 from bodega import example
 from bodega.cli import main
 from bodega.demo import command, demo, requirements
-from bodega.demo.measure import DEMO_RUN, Medium, Step
+from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.report import Comparison
 from bodega.example import copy_example
+from bodega.timed.project import Step
 
 NODES = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
 COMMAND = [sys.executable, "-c", "from bodega.demo import demo; demo()"]

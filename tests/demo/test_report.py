@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bodega.demo.measure import Medium, Step
+from bodega.demo.measure import Medium
 from bodega.demo.report import Comparison, as_json, as_size, as_table
+from bodega.timed.project import Step
 
 
 def medium(name: str, save: float) -> Medium:

@@ -13,10 +13,11 @@ from rich.console import Console
 
 import bodega
 from bodega.demo.display import Display
-from bodega.demo.measure import DEMO_RUN, Medium, Project, Step
+from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.report import Comparison, as_json, as_size, as_table
 from bodega.demo.requirements import INSTALL, require
 from bodega.example import copy_example
+from bodega.timed.project import NodeFailed, Project, Step
 
 _MULTIPLIER = 100
 """Long enough to show a difference, and done in about a minute on two slow cores."""
@@ -59,6 +60,8 @@ def demo(multiplier: int, output: Path, *, json_output: bool) -> None:
         comparison = _compare(multiplier)
         timings = _write_timings(comparison, output)
         chart = _draw_chart(comparison, output)
+    except NodeFailed as error:
+        raise click.ClickException(f"The demo stopped at {error}") from error
     except KeyboardInterrupt:
         click.echo("Stopped; nothing is left running.", err=True)
         sys.exit(_INTERRUPTED)
@@ -74,10 +77,11 @@ def demo(multiplier: int, output: Path, *, json_output: bool) -> None:
 def _compare(multiplier: int) -> Comparison:
     store = bodega.open(run=DEMO_RUN)
     with TemporaryDirectory(prefix="bodega-demo-") as folder, Display(Console(stderr=True)) as display:
-        project = Project(copy_example(Path(folder) / "house-prices"), multiplier)
+        variables = {"BODEGA_RUN": DEMO_RUN, "MULTIPLIER": str(multiplier)}
+        project = Project(copy_example(Path(folder) / "house-prices"), variables)
         # Also warms up: whoever runs first would pay for reading and compiling the libraries.
         with display.step("Kedro", "reads project"):
-            nodes = project.nodes()
+            nodes, _ = project.describe()
 
         def run(name: str, environment: str) -> list[Step]:
             steps = []
