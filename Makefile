@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners bench-tiers docs stress lock clean
+.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -54,6 +54,10 @@ bench-peers: $(VENV)/.installed
 stress: $(VENV)/.installed
 	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 7200 --durations 0 --durations-min 1 \
 	  tests/memory/test_races.py tests/memory/test_lease_machine.py tests/faults tests/tiers
+
+# On a real Kubernetes of two hosts, which a tool outside the project starts on this machine; see CONTRIBUTING.md.
+e2e: $(VENV)/.installed
+	$(BIN)/pytest -s -v --durations 0 --durations-min 1 tests/e2e
 
 # The documentation is Markdown: its examples run, and its links lead somewhere.
 docs: $(VENV)/.installed

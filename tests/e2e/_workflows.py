@@ -1,0 +1,112 @@
+"""What became of a workflow: its pods, where they ran, and what they said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e._cluster import Cluster, wait_for
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow of the cluster."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """The workflow, as it is now."""
+        (workflow,) = self.cluster.objects("workflow", self.name)
+        return workflow
+
+    @property
+    def run(self) -> str:
+        """Its uid, by which the store knows its data."""
+        return str(self.found["metadata"]["uid"])
+
+    @property
+    def phase(self) -> str:
+        """Such as ``Running`` or ``Succeeded``."""
+        return str(self.found.get("status", {}).get("phase", ""))
+
+    def nodes(self, kind: str = "Pod") -> list[dict[str, Any]]:
+        """Argo's records of one kind, in the order in which they began."""
+        nodes = self.found.get("status", {}).get("nodes", {}).values()
+        return sorted((node for node in nodes if node["type"] == kind), key=lambda node: node["startedAt"] or "")
+
+    def tasks(self) -> dict[str, list[dict[str, Any]]]:
+        """The tries of each task, by its name; what ends a workflow is no task."""
+        tries: dict[str, list[dict[str, Any]]] = {}
+        for node in self.nodes():
+            path = node["name"].removeprefix(self.name).lstrip(".")
+            if path and not node["name"].startswith(f"{self.name}.onExit"):
+                tries.setdefault(path.partition("(")[0], []).append(node)
+        return tries
+
+    def hosts(self) -> dict[str, str]:
+        """The host of each task's last try, as its pod says."""
+        return {task: str(tries[-1]["hostNodeName"]) for task, tries in self.tasks().items()}
+
+    def pod(self, node: dict[str, Any]) -> str:
+        """The name of a node's pod."""
+        for pod in self.cluster.objects("pods", "-l", f"workflows.argoproj.io/workflow={self.name}"):
+            if pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] == node["id"]:
+                return str(pod["metadata"]["name"])
+        raise AssertionError(f"{node['name']} has no pod")
+
+    def log(self, node: dict[str, Any]) -> str:
+        """What a node's main container printed."""
+        return self.cluster.kubectl("logs", self.pod(node), "-c", "main")
+
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = 180) -> Any:
+        """Wait for something while the workflow goes on; what it looks like, if that does not come."""
+        try:
+            return wait_for(what, look, seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.report()}") from None
+
+    def finish(self, *, seconds: float = 600) -> str:
+        """Wait for the end; the last phase."""
+        self.wait_for(f"the end of {self.name}", lambda: "finishedAt" in self._ended(), seconds=seconds)
+        return self.phase
+
+    def _ended(self) -> dict[str, Any]:
+        status = self.found.get("status", {})
+        return status if status.get("finishedAt") else {}
+
+    def suspend(self, stopped: bool) -> None:
+        """Start no more pods, or go on."""
+        self.cluster.kubectl(
+            "patch", "workflow", self.name, "--type", "merge", "-p", json.dumps({"spec": {"suspend": stopped}})
+        )
+
+    def kill(self, pod: str, program: str) -> None:
+        """Kill the processes of a pod whose command line has a program in it, as a kernel out of memory does."""
+        for process in self.cluster.processes(pod):
+            if program in command_line(process):
+                os.kill(process, signal.SIGKILL)
+
+    def report(self) -> str:
+        """Each of its nodes in a line."""
+        lines = [f"{self.name}: {self.phase} {self.found.get('status', {}).get('message', '')}"]
+        for kind in ("Retry", "Pod", "Skipped"):
+            lines += [
+                f"  {node['name']} {kind} {node['phase']} on {node.get('hostNodeName')}: {node.get('message', '')}"
+                for node in self.nodes(kind)
+            ]
+        return "\n".join(lines)
+
+
+def command_line(process: int) -> str:
+    """Of a process; empty when it has ended."""
+    try:
+        with open(f"/proc/{process}/cmdline", encoding="utf-8", errors="replace") as file:
+            return file.read().replace("\0", " ")
+    except OSError:
+        return ""

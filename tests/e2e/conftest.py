@@ -1,0 +1,94 @@
+"""A real Kubernetes of two hosts on this machine, with Argo Workflows, object storage and the example's image.
+
+What it needs lies outside the project and is named by environment variables; without them, these tests skip and say
+what to run. Everything that is started here ends with the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e import _storage
+from tests.e2e._cluster import Cluster, wait_for
+from tests.e2e._project import Project, make_image, make_project
+
+TOOL = "BODEGA_TEST_CLUSTER"
+ARGO = "BODEGA_TEST_ARGO"
+NAMESPACE = "bodega-e2e"
+REMEDY = f"run `make e2e {TOOL}=FOLDER {ARGO}=FOLDER` as root, see CONTRIBUTING.md"
+
+
+def _what_is_missing() -> str | None:
+    for variable, program in ((TOOL, "cluster.py"), (ARGO, "workflow-controller"), (ARGO, "argoexec")):
+        if not (Path(os.environ.get(variable, "")) / program).is_file():
+            return f"{variable} is not a folder with {program}"
+    if os.geteuid() != 0:
+        return "hosts are namespaces, which takes root"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return "a machine has one cluster, not one for each worker"
+    for program in ("go", "docker", "dockerd"):
+        if shutil.which(program) is None:
+            return f"there is no program {program!r}"
+    return None
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two hosts, Argo Workflows and a bucket."""
+    missing = _what_is_missing()
+    if missing:
+        pytest.skip(f"{missing}: {REMEDY}")
+    cluster = Cluster(Path(os.environ[TOOL]), NAMESPACE)
+    was_up = cluster.is_up
+    if not was_up:
+        cluster.do("up", timeout=1500)
+    try:
+        cluster.do("argo", os.environ[ARGO], NAMESPACE)
+        # Where the tests need a host to die, it is the other one.
+        _storage.start(cluster, cluster.hosts[-1])
+        yield cluster
+    finally:
+        if was_up:
+            cluster.do("kubectl", "delete", "namespace", NAMESPACE)
+        else:
+            cluster.do("down")
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[None]:
+    """A Docker engine: the machine's, or one for these tests."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+        yield
+        return
+    folder = tmp_path_factory.mktemp("docker")
+    address = f"unix://{folder}/socket"
+    with (folder / "log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+        server = subprocess.Popen(
+            ["dockerd", "--iptables=false", "--bridge=none", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+             f"--pidfile={folder}/pid", f"--host={address}"],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+        patch.setenv("DOCKER_HOST", address)
+        try:
+            wait_for(
+                "the Docker engine", lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+            )
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, engine: None) -> Project:
+    """The example, with settings for this cluster, and its image on every host."""
+    project = make_project(tmp_path_factory.mktemp("e2e"), cluster)
+    subprocess.run(["sh", cluster.tool / "base-image.sh"], check=True, capture_output=True)
+    cluster.load(make_image(project))
+    return project

@@ -1,0 +1,127 @@
+"""The example as a workflow of a real cluster: what its tasks share, where they run, and what happens when one dies.
+
+Each test says what it saw (``make e2e`` shows it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e import _storage
+from tests.e2e._cluster import Cluster, wait_for
+from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, Project
+from tests.e2e._workflows import Workflow
+
+pytestmark = pytest.mark.timeout(1800)
+
+CHAIN = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
+
+
+@pytest.fixture(autouse=True)
+def result_of_this_test(cluster: Cluster) -> None:
+    """No result of another test is there."""
+    for host in cluster.hosts:
+        cluster.remove(host, RESULT)
+
+
+@pytest.mark.parametrize("env", [ENVIRONMENT, GROUPED])
+def test_a_workflow_gives_the_result_of_a_local_run_and_leaves_nothing(project, env):
+    workflow = project.submit("--watch", "-p", "multiplier=10", env=env)
+    show(workflow)
+    assert workflow.phase == "Succeeded", workflow.report()
+    assert_is_local_result(project, workflow, multiplier=10)
+    assert len(workflow.tasks()) == (len(CHAIN) if env == ENVIRONMENT else 2)
+    # The last task read all of the one before it, and so on: one host held all of each input.
+    assert len(set(workflow.hosts().values())) == 1
+    assert_nothing_is_left(workflow)
+
+
+def test_what_finished_is_not_done_again_when_a_task_is_killed(project):
+    workflow = project.submit("-p", "multiplier=100", env=GROUPED)
+    run = workflow.run
+    first = workflow.wait_for("the first task", lambda: running(workflow, "read"))
+    host = workflow.wait_for("its host", lambda: workflow.tasks()["read"][0].get("hostNodeName"))
+    workflow.wait_for("the first node's data", lambda: finished(project.cluster, host, run))
+    workflow.kill(workflow.pod(first), "kedro")
+    assert workflow.finish() == "Succeeded", workflow.report()
+    show(workflow)
+    killed, again = workflow.tasks()["read"]
+    assert killed["phase"] != "Succeeded"
+    before, after = nodes_run(workflow.log(killed)), nodes_run(workflow.log(again))
+    print(f"  killed after {before}, then ran {after}")
+    assert before[0] == CHAIN[0] and CHAIN[0] not in after
+    assert set(after) | set(before) == set(CHAIN[:3])
+    assert_is_local_result(project, workflow, multiplier=100)
+    assert_nothing_is_left(workflow)
+
+
+def test_the_rest_finishes_from_the_durable_tier_when_the_host_of_a_finished_task_dies(project, dying_host):
+    cluster = project.cluster
+    workflow = project.submit("-p", "multiplier=10")
+    workflow.wait_for("the first task", lambda: running(workflow, "read-houses"))
+    workflow.suspend(True)
+    workflow.wait_for("its end", lambda: succeeded(workflow, "read-houses"))
+    assert workflow.hosts() == {"read-houses": dying_host}
+    cluster.do("kill", dying_host)
+    wait_for("Kubernetes to see it", lambda: not cluster.is_ready(dying_host))
+    cluster.kubectl("uncordon", *[host for host in cluster.hosts if host != dying_host])
+    workflow.suspend(False)
+    assert workflow.finish() == "Succeeded", workflow.report()
+    show(workflow)
+    assert {task: host != dying_host for task, host in workflow.hosts().items()} == {
+        task: task != "read-houses" for task in workflow.tasks()
+    }
+    assert_is_local_result(project, workflow, multiplier=10)
+    assert_nothing_is_left(workflow)
+
+
+@pytest.fixture
+def dying_host(cluster: Cluster) -> Iterator[str]:
+    """A host that is killed by the test: not the one of the object storage. The first task has no other choice."""
+    dying, living = cluster.hosts
+    cluster.kubectl("cordon", living)
+    yield dying
+    cluster.kubectl("uncordon", living)
+    if not cluster.is_ready(dying):
+        cluster.do("start", dying)
+        wait_for("the host", lambda: cluster.is_ready(dying))
+
+
+def running(workflow: Workflow, task: str) -> dict | None:
+    """The try of a task whose pod runs."""
+    return next((node for node in workflow.tasks().get(task, []) if node["phase"] == "Running"), None)
+
+
+def succeeded(workflow: Workflow, task: str) -> bool:
+    return any(node["phase"] == "Succeeded" for node in workflow.tasks().get(task, []))
+
+
+def finished(cluster: Cluster, host: str, run: str) -> bool:
+    """Whether a host has a record of a node that has finished in a run."""
+    return any(f"runs/{run}/" in path and "finished" in path for path in cluster.files(host, HOST_ROOT))
+
+
+def nodes_run(log: str) -> list[str]:
+    """The nodes that Kedro says it ran to their end or began, in order."""
+    return list(dict.fromkeys(re.findall(r"Running node: (\w+)", log)))
+
+
+def assert_is_local_result(project: Project, workflow: Workflow, *, multiplier: int) -> None:
+    *_, last = workflow.tasks().values()
+    remote = project.cluster.read(last[-1]["hostNodeName"], RESULT)
+    assert remote == project.local_result(multiplier)
+
+
+def assert_nothing_is_left(workflow: Workflow) -> None:
+    run = workflow.run
+    for host in workflow.cluster.hosts:
+        if workflow.cluster.is_ready(host):
+            left = [path for path in workflow.cluster.files(host, HOST_ROOT) if "runs/" in path or "tmp/" in path]
+            assert left == [], f"{run} on {host}"
+    assert [name for name in _storage.names(workflow.cluster, "e2e") if run in name] == []
+
+
+def show(workflow: Workflow) -> None:
+    print(workflow.report())
