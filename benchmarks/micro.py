@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 import bodega
-from benchmarks.timing import seconds
+from bodega.bench.timing import seconds
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = {"1 KiB": KIB, "64 KiB": 64 * KIB, "1 MiB": MIB, "16 MiB": 16 * MIB, "100 MB": 100_000_000, "1 GiB": 1024 * MIB}

@@ -30,7 +30,7 @@ from rich.table import Table
 
 import bodega
 from benchmarks.s3 import s3_server
-from benchmarks.timing import seconds
+from bodega.bench.timing import seconds
 
 MIB = 1 << 20
 SIZE = 100_000_000
