@@ -47,9 +47,9 @@ bench-tiers: $(VENV)/.installed
 bench-runners: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.runners
 
-# Beside vineyard and Ray, each in an environment of its own below bench-results/.
+# Beside other ways to share, each in an environment of its own.
 bench-peers: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/bodega bench store
 
 stress: $(VENV)/.installed
 	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 7200 --durations 0 --durations-min 1 \
