@@ -6,16 +6,16 @@ The file opts the project in; an empty one takes every default. It is read throu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
+from bodega.deployment import Deployment, parse_deployment
 from bodega.errors import SettingsError
+from bodega.sections import Section
 from bodega.settings import parse_capacity, parse_duration
 
 FILE_NAMES = ("bodega.yml", "bodega.yaml", "bodega.json")
@@ -47,6 +47,8 @@ class ProjectSettings:
     """Datasets that go to the store although the catalog defines them as something else."""
     memory_datasets: MemoryRule = "replace"
     """What to do with a ``MemoryDataset`` of the catalog that a node writes, and another process could not read."""
+    deployment: Deployment = field(default_factory=Deployment)
+    """How the tasks run on Kubernetes."""
     source: str = "conf/<env>/bodega.yml"
     """The file or files these settings come from, for messages; not a key."""
 
@@ -61,6 +63,11 @@ class ProjectSettings:
     def persists(self, name: str) -> bool:
         """Whether a dataset of this name is to be in the durable tier before it is called saved."""
         return _matches(name, self.persist)
+
+    @property
+    def reaches_other_hosts(self) -> bool:
+        """Whether the durable tier is one that other hosts can reach: not a folder of this one."""
+        return bool(self.spill and "://" in self.spill[-1])
 
     def overrides(self, name: str) -> bool:
         """Whether a dataset of this name goes to the store whatever the catalog says."""
@@ -98,29 +105,22 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     Raises:
         SettingsError: a key or a value is not understood.
     """
-    if not isinstance(values, Mapping):
-        raise SettingsError(f"{source} holds a {type(values).__name__}, not keys and values: write 'run: nightly'.")
-    for key in values:
-        if key not in KEYS:
-            near = get_close_matches(str(key), KEYS, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(KEYS)}."
-            raise SettingsError(f"The key {key!r} in {source} is not known: {remedy}", key=key)
-    known: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
-    for key in ("root", "run"):
-        if key in known and not (isinstance(known[key], str) and known[key]):
-            raise _misfit(key, known[key], "a text", source)
-    for key in ("datasets", "exclude", "override", "persist", "spill"):
-        if key in known:
-            known[key] = _patterns(key, known[key], source)
-    rules = get_args(MemoryRule)
-    if known.get("memory_datasets", rules[0]) not in rules:
-        raise _misfit("memory_datasets", known["memory_datasets"], f"one of {', '.join(rules)}", source)
-    for key, parse in (("capacity", _capacity), ("time_to_live", parse_duration)):
-        if key in known:
-            try:
-                known[key] = parse(known[key])
-            except SettingsError as error:
-                raise SettingsError(f"The key {key!r} in {source}: {error}", key=key) from None
+    section = Section(values, source=source)
+    section.expect(KEYS)
+    patterns = "a list of patterns such as ['features.*']"
+    known: dict[str, Any] = {
+        "root": section.text("root"),
+        "capacity": section.parsed("capacity", _capacity),
+        "spill": section.texts("spill", "a list of folders and URLs"),
+        "time_to_live": section.parsed("time_to_live", parse_duration),
+        "run": section.text("run"),
+        "memory_datasets": section.choice("memory_datasets", get_args(MemoryRule)),
+        "deployment": parse_deployment(section.values["deployment"], source=source)
+        if "deployment" in section.values
+        else None,
+        **{key: section.texts(key, patterns) for key in ("datasets", "exclude", "override", "persist")},
+    }
+    known = {key: value for key, value in known.items() if value is not None}
     if "spill" in known:
         known["spill"] = tuple(
             tier if "://" in tier else str(project_path / Path(tier).expanduser()) for tier in known["spill"]
@@ -138,18 +138,6 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
 def _capacity(value: Any) -> int | str:
     nbytes = parse_capacity(value, 1 << 40)
     return value if isinstance(value, str) and "%" in value else nbytes
-
-
-def _patterns(key: str, value: object, source: str) -> tuple[str, ...]:
-    entries = [value] if isinstance(value, str) else value
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        example = "a list of folders and URLs" if key == "spill" else "a list of patterns such as ['features.*']"
-        raise _misfit(key, value, example, source)
-    return tuple(entries)
-
-
-def _misfit(key: str, value: object, expected: str, source: str) -> SettingsError:
-    return SettingsError(f"The key {key!r} in {source} is {expected}, not {value!r}.", key=key)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
