@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import bodega
-from benchmarks.s3 import s3_server
+from bodega.bench.s3_server import find_seaweedfs, seaweedfs
 from bodega.bench.timing import seconds
 
 MIB = 1 << 20
@@ -139,7 +139,8 @@ def s3(folder: Path) -> dict[str, float]:
     from obstore.store import from_url
 
     array = np.random.default_rng(0).integers(0, 255, LARGE, "u1")
-    with s3_server() as (url, options):
+    with seaweedfs(find_seaweedfs() or "weed") as bucket:
+        url, options = bucket.url, bucket.options
         alone = from_url(url, config=cast("Any", options), client_options=cast("Any", {"allow_http": "true"}))
         store = bodega.open(folder / "s3", spill=url, storage_options=options)
         store.put("x", array)

