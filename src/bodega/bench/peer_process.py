@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bodega
+from bodega.bench.environments import Unavailable, make_environment
 from bodega.bench.machine import memory_folder
 from bodega.bench.peers import PEERS, Peer
 
@@ -26,10 +27,6 @@ _PATIENCE = 600.0
 _TO_STOP = 60.0
 """Seconds for a server to stop."""
 _VARIABLES = {"DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-
-
-class Unavailable(Exception):
-    """Why a system cannot be measured."""
 
 
 def environment(name: str) -> str:
@@ -41,24 +38,7 @@ def environment(name: str) -> str:
     peer = PEERS[name]
     if all(map(_is_here, peer.requirements)):
         return sys.executable
-    folder = _cache() / "environments" / name
-    made_of, recipe = folder / "made-of.txt", "\n".join(peer.requirements)
-    interpreter = str(folder / "bin" / "python")
-    if made_of.exists() and made_of.read_text(encoding="utf-8") == recipe:
-        return interpreter
-    shutil.rmtree(folder, ignore_errors=True)
-    uv = shutil.which("uv")
-    python = _python(peer, uv is not None)
-    if uv:
-        make, install = [uv, "venv", "--python", python], [uv, "pip", "install", "--python", interpreter]
-    else:
-        make, install = [python, "-m", "venv"], [interpreter, "-m", "pip", "install"]
-    for command in ([*make, str(folder)], [*install, "numpy", *peer.requirements]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"not installed: {_last_line(done.stderr)}")
-    made_of.write_text(recipe, encoding="utf-8")
-    return interpreter
+    return make_environment(name, ["numpy", *peer.requirements], peer.pythons)
 
 
 def _is_here(requirement: str) -> bool:
@@ -68,22 +48,6 @@ def _is_here(requirement: str) -> bool:
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return False
     return True
-
-
-def _cache() -> Path:
-    """Where environments are kept from one run to the next."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bodega"
-
-
-def _python(peer: Peer, has_uv: bool) -> str:
-    if not peer.pythons:
-        return sys.executable
-    if has_uv:
-        return peer.pythons[0]  # It finds one, or gets one.
-    for version in peer.pythons:
-        if found := shutil.which(f"python{version}"):
-            return found
-    raise Unavailable(f"not installed: it needs Python {' or '.join(peer.pythons)}, or uv, and none is here")
 
 
 def _last_line(text: str) -> str:

@@ -19,8 +19,9 @@ import click
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bodega.bench.environments import Unavailable
 from bodega.bench.machine import machine, memory_left
-from bodega.bench.peer_process import Unavailable, environment, measuring
+from bodega.bench.peer_process import environment, measuring
 from bodega.bench.peers import PEERS
 from bodega.bench.store_plan import Item, allow, items
 from bodega.bench.store_report import print_report, write_report
