@@ -1,35 +1,29 @@
 """The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor``, ``bench`` and ``demo``.
 
-Facts go to standard output, as tables for people or as one JSON document; everything else goes to standard error.
-Only click is imported here, so that ``bodega --help`` and completion are quick.
+What they do with objects is in `bodega.commands`. Only click is imported here, so that ``bodega --help`` and completion are quick.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bodega.errors import BodegaError, LayoutError, ObjectNotFound
+from bodega.commands import count, json_option, list_objects, print_json, remove_objects, show_object, show_usage
+from bodega.errors import BodegaError
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from bodega.layout import ObjectInfo
     from bodega.store import Store
 
 INTERRUPTED = 130
 """What shells expect of a command that Ctrl-C ended."""
-
-MOST_NAMES = 20
-"""That a question shows."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -108,9 +102,6 @@ def _run_option(command: _Command) -> _Command:
     )(command)
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-
-
 @click.group(cls=_Bodega, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bodega", message="bodega %(version)s")
 @click.pass_context
@@ -134,7 +125,7 @@ def main(ctx: click.Context) -> None:
 @_run_option
 @click.option("--all-runs", is_flag=True, help="List the objects of every run.")
 @click.option("--runs", "only_runs", is_flag=True, help="List the runs instead of objects.")
-@_json_option
+@json_option
 @click.pass_context
 def ls(
     ctx: click.Context,
@@ -159,57 +150,14 @@ def ls(
       bodega ls --all-runs --json | jq '.objects[].name'
       bodega ls --runs
     """
-    if all_runs and _is_given(ctx, "run"):
-        raise click.UsageError("--run and --all-runs contradict each other.", ctx)
-    if only_runs and (all_runs or _is_given(ctx, "run") or pattern != "*"):
-        raise click.UsageError("--runs lists all runs: it takes no pattern, --run or --all-runs.", ctx)
-    store = _open(root, run)
-    runs = store.runs() if all_runs or only_runs else [store.run]
-    objects: list[ObjectInfo] = []
-    damaged: list[dict[str, str]] = []
-    for each in runs:
-        for name, found in _look(store.with_run(each), pattern):
-            if isinstance(found, LayoutError):
-                damaged.append({"name": name, "run": each, "reason": str(found)})
-            else:
-                objects.append(found)
-    if only_runs:
-        _show_runs(store, runs, objects, damaged, as_json=as_json)
-    elif as_json:
-        facts = [_facts(info) for info in objects]
-        _print_json({"root": str(store.root), "runs": runs, "objects": facts, "damaged": damaged})
-    else:
-        from bodega.tables import print_objects
-
-        print_objects(objects, damaged, with_run=all_runs)
-        if not objects and not damaged:
-            matching = "no object" if pattern == "*" else f"no object that matches {pattern!r}"
-            where = "any run" if all_runs else f"run {store.run!r}"
-            click.echo(f"There is {matching} in {where} of {store.root}.", err=True)
-    ctx.exit(1 if damaged else 0)
-
-
-def _show_runs(
-    store: Store, runs: list[str], objects: list[ObjectInfo], damaged: list[dict[str, str]], *, as_json: bool
-) -> None:
-    rows = []
-    for run in runs:
-        sizes = [info.nbytes for info in objects if info.run == run]
-        harmed = sum(each["run"] == run for each in damaged)
-        rows.append({"run": run, "objects": len(sizes) + harmed, "damaged": harmed, "nbytes": sum(sizes)})
-    if as_json:
-        _print_json({"root": str(store.root), "runs": rows})
-        return
-    from bodega.tables import print_runs
-
-    print_runs(rows)
+    list_objects(ctx, _open(root, run), pattern, all_runs=all_runs, only_runs=only_runs, as_json=as_json)
 
 
 @main.command()
 @click.argument("name", shell_complete=_complete_name)
 @_root_option
 @_run_option
-@_json_option
+@json_option
 def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> None:
     """Show all facts of an object.
 
@@ -220,14 +168,7 @@ def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> Non
       bodega info house_prices
       bodega info house_prices --run nightly-42 --json | jq .schema
     """
-    store = _open(root, run)
-    found = store.info(name)
-    if as_json:
-        _print_json({"root": str(store.root), **_facts(found)})
-        return
-    from bodega.tables import print_object
-
-    print_object(found, str(store.root))
+    show_object(_open(root, run), name, as_json=as_json)
 
 
 @main.command()
@@ -236,7 +177,7 @@ def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> Non
 @_run_option
 @click.option("--yes", is_flag=True, help="Do not ask before a pattern or a whole run is removed.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@_json_option
+@json_option
 @click.pass_context
 def rm(
     ctx: click.Context,
@@ -259,75 +200,12 @@ def rm(
       bodega rm 'features/*' --dry-run
       bodega rm --run nightly-42 --yes
     """
-    if not names and not _is_given(ctx, "run"):
-        raise click.UsageError("Say what to remove: names, patterns, or --run RUN for a whole run.", ctx)
-    store = _open(root, run)
-    if not names and store.run not in store.runs():
-        there = f"there are {', '.join(store.runs())}" if store.runs() else "the store is empty"
-        raise ObjectNotFound(
-            f"There is no run {store.run!r} in {store.root}: {there}.", name="", run=store.run, matches=[]
-        )
-    chosen, ask = _choose(store, names)
-    if ask and not yes and not dry_run and not _agreed(ctx, store, chosen):
-        click.echo("Nothing was removed.", err=True)
-        ctx.exit(1)
-    removed: dict[str, int | None] = {}
-    for name in chosen:
-        try:
-            nbytes = _size(store, name)
-            if not dry_run:
-                store.delete(name)
-        except ObjectNotFound:
-            continue  # Somebody else removed it meanwhile.
-        removed[name] = nbytes
-    if not names and not dry_run:
-        store.drop_run()  # With what bodega itself keeps of the run.
-    total = sum(nbytes or 0 for nbytes in removed.values())
-    if as_json:
-        facts = {"root": str(store.root), "run": store.run, "dry_run": dry_run}
-        objects = [{"name": name, "nbytes": nbytes} for name, nbytes in removed.items()]
-        _print_json({**facts, "removed": objects, "nbytes": total})
-        return
-    verb = "Would remove" if dry_run else "Removed"
-    for name, nbytes in removed.items():
-        click.echo(f"{verb} {_printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
-    click.echo(f"{verb} {_count(len(removed), 'object')}, {format_size(total)}.", err=True)
-
-
-def _choose(store: Store, names: tuple[str, ...]) -> tuple[list[str], bool]:
-    """The names that arguments stand for, and whether a person should look at them first."""
-    there = store.names()
-    if not names:
-        return there, True
-    chosen: dict[str, None] = {}
-    ask = False
-    for argument in names:
-        if argument in there:
-            matching = [argument]  # Whatever it looks like, it is a name.
-        elif any(character in argument for character in "*?["):
-            matching = [name for name in there if fnmatchcase(name, argument)]
-            ask = True
-        else:
-            matching = []
-        if not matching:
-            store.info(argument)  # Raises, with the names that look alike.
-        chosen.update(dict.fromkeys(matching))
-    return list(chosen), ask
-
-
-def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError("There is no terminal to ask for confirmation: pass --yes, or --dry-run to look.", ctx)
-    for name in names[:MOST_NAMES]:
-        click.echo(f"  {_printable(name)}", err=True)
-    if len(names) > MOST_NAMES:
-        click.echo(f"  and {len(names) - MOST_NAMES:,} more", err=True)
-    return click.confirm(f"Remove {_count(len(names), 'object')} of run {store.run!r}?", err=True)
+    remove_objects(ctx, _open(root, run), names, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @main.command()
 @_root_option
-@_json_option
+@json_option
 def usage(root: Path | None, *, as_json: bool) -> None:
     """Show what is taken and what is left.
 
@@ -336,24 +214,13 @@ def usage(root: Path | None, *, as_json: bool) -> None:
       bodega usage
       bodega usage --json | jq .free
     """
-    used = asdict(_open(root, None).usage())
-    if as_json:
-        _print_json(used)
-        return
-    from bodega.tables import print_facts
-
-    sizes, tiers = {"capacity", "used", "pool", "free"}, used.pop("tiers")
-    facts = {key: format_size(value) if key in sizes else str(value) for key, value in used.items()}
-    for tier in tiers:
-        held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
-        facts[f"tier {tier['url']}"] = f"{_count(tier['objects'], 'object')}{held}"
-    print_facts(facts)
+    show_usage(_open(root, None), as_json=as_json)
 
 
 @main.command()
 @_root_option
 @click.option("--empty-pool", is_flag=True, help="Also free the segments that are kept warm for the next puts.")
-@_json_option
+@json_option
 def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
     """Free what crashes left; safe at any time.
 
@@ -365,14 +232,14 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
     store = _open(root, None)
     swept = store.sweep(empty_pool=empty_pool)
     if as_json:
-        _print_json({"root": str(store.root), **swept._asdict()})
+        print_json({"root": str(store.root), **swept._asdict()})
     else:
-        click.echo(f"Swept {_count(swept.files, 'left-over')}, {format_size(swept.nbytes)}.")
+        click.echo(f"Swept {count(swept.files, 'left-over')}, {format_size(swept.nbytes)}.")
 
 
 @main.command()
 @_root_option
-@_json_option
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
     """Check the machine and the root.
@@ -392,7 +259,7 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
 
     findings = check(root)
     if as_json:
-        _print_json({"root": str(root or default_root()), "findings": [asdict(finding) for finding in findings]})
+        print_json({"root": str(root or default_root()), "findings": [asdict(finding) for finding in findings]})
     else:
         from bodega.tables import print_findings
 
@@ -407,46 +274,3 @@ def _open(root: Path | None, run: str | None) -> Store:
         # Making a folder because its name was misspelt would hide the mistake.
         raise click.ClickException(f"There is no store at {root}: check --root and {ROOT_VARIABLE}.")
     return bodega.open(root, run=run)
-
-
-def _is_given(ctx: click.Context, option: str) -> bool:
-    """Whether an option is on the command line: the environment must not select what is removed."""
-    return ctx.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-
-
-def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | LayoutError]]:
-    for name in store.names(pattern):
-        try:
-            yield name, store.info(name)
-        except LayoutError as error:
-            yield name, error
-        except ObjectNotFound:
-            continue  # Removed since the names were read.
-
-
-def _size(store: Store, name: str) -> int | None:
-    try:
-        return store.info(name).nbytes
-    except LayoutError:
-        return None
-
-
-def _facts(info: ObjectInfo) -> dict[str, Any]:
-    facts = asdict(info)
-    facts["created"] = info.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    facts["shape"] = info.schema.get("shape")
-    return facts
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def _printable(text: str) -> str:
-    from bodega.tables import printable
-
-    return printable(text)

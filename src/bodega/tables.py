@@ -55,8 +55,8 @@ def print_runs(rows: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
-def print_object(info: ObjectInfo, root: str) -> None:
-    """All facts of an object, a line each, then its columns."""
+def print_object(info: ObjectInfo, root: str, more: Mapping[str, str]) -> None:
+    """All facts of an object, a line each, those that the caller knows among them, then its columns."""
     schema = dict(info.schema)
     parts = {part: schema.pop(part) for part in ("index", "columns") if part in schema}
     facts = {
@@ -69,6 +69,8 @@ def print_object(info: ObjectInfo, root: str) -> None:
         "created": f"{info.created.astimezone():%Y-%m-%d %H:%M:%S %Z} ({_age(info.created)} ago)",
         "task": info.producer.task or "-",
         "process": f"{info.producer.process} on {info.producer.host}",
+        "tier": info.tier or "-",
+        **more,
         **{key: _shape(schema) if key == "shape" else str(value) for key, value in schema.items()},
     }
     print_facts(facts)

@@ -1,0 +1,241 @@
+"""What the commands on objects do, whoever has opened the store: ``bodega``, or ``kedro bodega`` in a project.
+
+Facts go to standard output, as tables for people or as one JSON document; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bodega.errors import LayoutError, ObjectNotFound
+from bodega.settings import format_size
+
+if TYPE_CHECKING:
+    from bodega.layout import ObjectInfo
+    from bodega.store import Store
+
+MOST_NAMES = 20
+"""That a question shows."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def list_objects(
+    ctx: click.Context, store: Store, pattern: str, *, all_runs: bool, only_runs: bool, as_json: bool
+) -> None:
+    """Show objects, or runs; the exit code is 1 if one is damaged.
+
+    Raises:
+        click.UsageError: the options contradict each other.
+    """
+    if all_runs and is_given(ctx, "run"):
+        raise click.UsageError("--run and --all-runs contradict each other.", ctx)
+    if only_runs and (all_runs or is_given(ctx, "run") or pattern != "*"):
+        raise click.UsageError("--runs lists all runs: it takes no pattern, --run or --all-runs.", ctx)
+    runs = store.runs() if all_runs or only_runs else [store.run]
+    objects: list[ObjectInfo] = []
+    damaged: list[dict[str, str]] = []
+    for each in runs:
+        for name, found in _look(store.with_run(each), pattern):
+            if isinstance(found, LayoutError):
+                damaged.append({"name": name, "run": each, "reason": str(found)})
+            else:
+                objects.append(found)
+    if only_runs:
+        _show_runs(store, runs, objects, damaged, as_json=as_json)
+    elif as_json:
+        facts = [_facts(info) for info in objects]
+        print_json({"root": str(store.root), "runs": runs, "objects": facts, "damaged": damaged})
+    else:
+        from bodega.tables import print_objects
+
+        print_objects(objects, damaged, with_run=all_runs)
+        if not objects and not damaged:
+            matching = "no object" if pattern == "*" else f"no object that matches {pattern!r}"
+            where = "any run" if all_runs else f"run {store.run!r}"
+            click.echo(f"There is {matching} in {where} of {store.root}.", err=True)
+    ctx.exit(1 if damaged else 0)
+
+
+def _show_runs(
+    store: Store, runs: list[str], objects: list[ObjectInfo], damaged: list[dict[str, str]], *, as_json: bool
+) -> None:
+    rows = []
+    for run in runs:
+        sizes = [info.nbytes for info in objects if info.run == run]
+        harmed = sum(each["run"] == run for each in damaged)
+        rows.append({"run": run, "objects": len(sizes) + harmed, "damaged": harmed, "nbytes": sum(sizes)})
+    if as_json:
+        print_json({"root": str(store.root), "runs": rows})
+        return
+    from bodega.tables import print_runs
+
+    print_runs(rows)
+
+
+def show_object(
+    store: Store, name: str, *, as_json: bool, known: Mapping[str, str | list[str] | None] | None = None
+) -> None:
+    """Show all facts of an object, from its header.
+
+    Args:
+        store: seen from the run.
+        name: of the object.
+        as_json: as one JSON document.
+        known: what else is known of it.
+
+    Raises:
+        ObjectNotFound: no such name.
+    """
+    found = store.info(name)
+    if as_json:
+        print_json({"root": str(store.root), **_facts(found), **(known or {})})
+        return
+    from bodega.tables import print_object
+
+    more = {
+        key: value if isinstance(value, str) else ", ".join(value or ()) or "-" for key, value in (known or {}).items()
+    }
+    print_object(found, str(store.root), more)
+
+
+def remove_objects(
+    ctx: click.Context, store: Store, names: tuple[str, ...], *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Remove objects by names and patterns, or without any a whole run; asks a person before it takes several.
+
+    Raises:
+        click.UsageError: nothing is named, or there is nobody to ask.
+        ObjectNotFound: no such name or run; then nothing is removed.
+    """
+    if not names and not is_given(ctx, "run"):
+        raise click.UsageError("Say what to remove: names, patterns, or --run RUN for a whole run.", ctx)
+    if not names and store.run not in store.runs():
+        there = f"there are {', '.join(store.runs())}" if store.runs() else "the store is empty"
+        raise ObjectNotFound(
+            f"There is no run {store.run!r} in {store.root}: {there}.", name="", run=store.run, matches=[]
+        )
+    chosen, ask = _choose(store, names)
+    if ask and not yes and not dry_run and not _agreed(ctx, store, chosen):
+        click.echo("Nothing was removed.", err=True)
+        ctx.exit(1)
+    removed: dict[str, int | None] = {}
+    for name in chosen:
+        try:
+            nbytes = _size(store, name)
+            if not dry_run:
+                store.delete(name)
+        except ObjectNotFound:
+            continue  # Somebody else removed it meanwhile.
+        removed[name] = nbytes
+    if not names and not dry_run:
+        store.drop_run()  # With what bodega itself keeps of the run.
+    total = sum(nbytes or 0 for nbytes in removed.values())
+    if as_json:
+        facts = {"root": str(store.root), "run": store.run, "dry_run": dry_run}
+        objects = [{"name": name, "nbytes": nbytes} for name, nbytes in removed.items()]
+        print_json({**facts, "removed": objects, "nbytes": total})
+        return
+    verb = "Would remove" if dry_run else "Removed"
+    for name, nbytes in removed.items():
+        click.echo(f"{verb} {_printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
+    click.echo(f"{verb} {count(len(removed), 'object')}, {format_size(total)}.", err=True)
+
+
+def _choose(store: Store, names: tuple[str, ...]) -> tuple[list[str], bool]:
+    """The names that arguments stand for, and whether a person should look at them first."""
+    there = store.names()
+    if not names:
+        return there, True
+    chosen: dict[str, None] = {}
+    ask = False
+    for argument in names:
+        if argument in there:
+            matching = [argument]  # Whatever it looks like, it is a name.
+        elif any(character in argument for character in "*?["):
+            matching = [name for name in there if fnmatchcase(name, argument)]
+            ask = True
+        else:
+            matching = []
+        if not matching:
+            store.info(argument)  # Raises, with the names that look alike.
+        chosen.update(dict.fromkeys(matching))
+    return list(chosen), ask
+
+
+def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask for confirmation: pass --yes, or --dry-run to look.", ctx)
+    for name in names[:MOST_NAMES]:
+        click.echo(f"  {_printable(name)}", err=True)
+    if len(names) > MOST_NAMES:
+        click.echo(f"  and {len(names) - MOST_NAMES:,} more", err=True)
+    return click.confirm(f"Remove {count(len(names), 'object')} of run {store.run!r}?", err=True)
+
+
+def show_usage(store: Store, *, as_json: bool) -> None:
+    """Show what is taken and what is left."""
+    used = asdict(store.usage())
+    if as_json:
+        print_json(used)
+        return
+    from bodega.tables import print_facts
+
+    sizes, tiers = {"capacity", "used", "pool", "free"}, used.pop("tiers")
+    facts = {key: format_size(value) if key in sizes else str(value) for key, value in used.items()}
+    for tier in tiers:
+        held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
+        facts[f"tier {tier['url']}"] = f"{count(tier['objects'], 'object')}{held}"
+    print_facts(facts)
+
+
+def is_given(ctx: click.Context, option: str) -> bool:
+    """Whether an option is on the command line: the environment must not select what is removed."""
+    return ctx.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+
+
+def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | LayoutError]]:
+    for name in store.names(pattern):
+        try:
+            yield name, store.info(name)
+        except LayoutError as error:
+            yield name, error
+        except ObjectNotFound:
+            continue  # Removed since the names were read.
+
+
+def _size(store: Store, name: str) -> int | None:
+    try:
+        return store.info(name).nbytes
+    except LayoutError:
+        return None
+
+
+def _facts(info: ObjectInfo) -> dict[str, Any]:
+    facts = asdict(info)
+    facts["created"] = info.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    facts["shape"] = info.schema.get("shape")
+    return facts
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a document as people can read it too."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def count(number: int, thing: str) -> str:
+    """A number of things, such as ``1 object``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def _printable(text: str) -> str:
+    from bodega.tables import printable
+
+    return printable(text)
