@@ -1,0 +1,192 @@
+"""A project as the commands of ``kedro bodega`` see it, and the options that choose what they see.
+
+It is read as ``kedro run`` reads it, with every hook, but nothing runs. Its parts are read when they are asked for: to
+list objects, no pipeline need be in order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from kedro.framework.cli.utils import _split_params, env_option, split_string, validate_conf_source
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines, settings
+from kedro.framework.session import KedroSession
+from kedro.io import CatalogProtocol
+from kedro.io.core import generate_timestamp
+from kedro.pipeline import Pipeline
+from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
+
+from bodega.errors import PlanError
+from bodega.kedro.place import Place, Project
+from bodega.plan import Grouping, Plan, make_plan
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+    from bodega.kedro.config import ProjectSettings
+
+DEFAULT_PIPELINE = "__default__"
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+pipelines_option = click.option(
+    "--pipelines",
+    default="",
+    callback=split_string,
+    metavar="NAME,...",
+    help="Names of registered pipelines; by default __default__.",
+)
+params_option = click.option(
+    "--params",
+    default="",
+    type=click.UNPROCESSED,
+    callback=_split_params,
+    metavar="KEY=VALUE,...",
+    help="Parameters other than those in the configuration, as for kedro run.",
+)
+conf_source_option = click.option(
+    "--conf-source",
+    callback=validate_conf_source,
+    metavar="PATH",
+    help="Where the configuration is; by default the project's conf.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def project_options(command: _Command) -> _Command:
+    """The options ``env``, ``pipelines``, ``params`` and ``conf_source``, which `open_project` takes."""
+    for option in (conf_source_option, params_option, pipelines_option, env_option):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class OpenedProject:
+    """A Kedro project in one of its environments."""
+
+    context: KedroContext
+    project: Project
+    pipeline_names: tuple[str, ...] = ()
+    """Those that were asked for; none means the default one."""
+
+    @property
+    def project_path(self) -> Path:
+        """The folder of the project."""
+        return self.project.path
+
+    @property
+    def package_name(self) -> str:
+        """The project's Python package."""
+        return str(self.context._package_name)  # noqa: SLF001 # Kedro has no public name for it
+
+    @property
+    def env(self) -> str:
+        """The configuration environment."""
+        return self.project.env
+
+    @property
+    def settings(self) -> ProjectSettings:
+        """What ``bodega.yml`` says; the defaults where there is none."""
+        return self.place.settings
+
+    @cached_property
+    def place(self) -> Place:
+        """Where the data of ``kedro run`` goes."""
+        return self.project.place()
+
+    @cached_property
+    def catalog(self) -> CatalogProtocol[Any, Any]:
+        """The catalog as ``kedro run`` gets it, with parameters; what the store holds is not put in."""
+        return self.context._get_catalog(  # noqa: SLF001 # as Kedro's sessions do; its public catalog is another one
+            catalog_class=settings.DATA_CATALOG_CLASS, save_version=generate_timestamp()
+        )
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The project's parameters, and those of the command line."""
+        return dict(self.context.params)
+
+    @property
+    def pipelines(self) -> Mapping[str, Pipeline]:
+        """All registered pipelines."""
+        return dict(pipelines)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipelines that were asked for, as one.
+
+        Raises:
+            PlanError: one of them is not registered, or they do not go together.
+        """
+        combined = Pipeline([])
+        for name in self.pipeline_names or (DEFAULT_PIPELINE,):
+            if name not in pipelines:
+                near = get_close_matches(name, list(pipelines))
+                hint = (
+                    f"did you mean {' or '.join(map(repr, near))}?"
+                    if near
+                    else f"there are {', '.join(sorted(pipelines))}."
+                )
+                raise PlanError(f"The pipeline {name!r} is not registered: {hint}")
+            try:
+                combined += pipelines[name]
+            except (OutputNotUniqueError, CircularDependencyError, ValueError) as error:
+                names = " and ".join(map(repr, self.pipeline_names))
+                raise PlanError(f"The pipelines {names} cannot run together: {error}") from error
+        return combined
+
+    def plan(self, grouping: Grouping | None = None) -> Plan:
+        """The tasks of the pipeline.
+
+        Args:
+            grouping: see `bodega.plan.make_plan`; by default as ``bodega.yml`` says.
+
+        Raises:
+            PlanError: the pipeline cannot be cut like that.
+        """
+        deployment = self.settings.deployment
+        return make_plan(
+            self.pipeline,
+            deployment.grouping if grouping is None else grouping,
+            # What needs other resources stays a task of its own.
+            kind=lambda node: repr(deployment.for_task([node])),
+        )
+
+
+def open_project(
+    project: ProjectMetadata | str | os.PathLike[str],
+    *,
+    env: str | None = None,
+    pipelines: Sequence[str] = (),
+    params: Mapping[str, Any] | None = None,
+    conf_source: str | None = None,
+) -> OpenedProject:
+    """Read a project that Kedro has been told of (``bootstrap_project``, which every ``kedro`` command does).
+
+    Args:
+        project: its metadata, which commands get from Kedro, or its folder.
+        env: of the configuration; else ``KEDRO_ENV``, else the project's default.
+        pipelines: names of registered pipelines.
+        params: parameters that win over those of the configuration.
+        conf_source: where the configuration is.
+
+    Raises:
+        SettingsError: ``bodega.yml`` is not understood.
+    """
+    path = Path(project if isinstance(project, (str, os.PathLike)) else project.project_path)
+    options: dict[str, Any] = {"project_path": path, "env": env, "conf_source": conf_source}
+    session_class = settings.SESSION_CLASS
+    if issubclass(session_class, KedroSession):
+        session = session_class.create(**options, runtime_params=dict(params or {}), save_on_close=False)
+        context = session.load_context()
+    else:  # A service session, which is given parameters with each run.
+        context = session_class.create(**options).load_context(dict(params or {}))
+    return OpenedProject(context, Project.of(context), tuple(pipelines))
