@@ -38,11 +38,8 @@ def commands() -> None:
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy_subcommands={
-        "argo": "bodega.kedro.argo.argo",
-        "catalog": "bodega.kedro.catalog.catalog",
         "docker": "bodega.kedro.docker.docker",
         "info": "bodega.kedro.objects.info",
-        "lint": "bodega.kedro.lint_command.lint",
         "ls": "bodega.kedro.objects.ls",
         "rm": "bodega.kedro.objects.rm",
         "usage": "bodega.kedro.objects.usage",

@@ -58,7 +58,6 @@ conf_source_option = click.option(
     metavar="PATH",
     help="Where the configuration is; by default the project's conf.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def project_options(command: _Command) -> _Command:
