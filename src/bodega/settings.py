@@ -11,6 +11,14 @@ from bodega.errors import SettingsError
 
 ROOT_VARIABLE = "BODEGA_ROOT"
 RUN_VARIABLE = "BODEGA_RUN"
+HOST_VARIABLE = "BODEGA_HOST"
+"""What those who place tasks call the host; set for tasks on a cluster, like the next three."""
+SHARED_VARIABLE = "BODEGA_SHARED"
+"""What a task makes for others, as a JSON list of names; the rest goes when it is done."""
+RESUME_VARIABLE = "BODEGA_RESUME"
+"""Whether nodes that finished in this run are skipped: ``1``."""
+TIME_TO_LIVE_VARIABLE = "BODEGA_TIME_TO_LIVE"
+"""When a run may be dropped, if the project does not say."""
 DEFAULT_RUN = "default"
 
 current_task: ContextVar[str | None] = ContextVar("bodega_task", default=None)

@@ -120,7 +120,7 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             settings = place.settings
             project = {"capacity": settings.capacity, "spill": settings.spill, "time_to_live": settings.time_to_live}
             self._options = {**project, **{key: value for key, value in self._options.items() if value is not None}}
-            self._persist = self._persist or settings.persists(name)
+            self._persist = self._persist or place.persists(name)
             self._opened = None
 
     def load(self) -> Any:

@@ -7,19 +7,22 @@ that go on at the same time in one process, so what one of them needs is kept in
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import weakref
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import bodega
+from bodega.errors import SettingsError
 from bodega.kedro.config import ProjectSettings
-from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
+from bodega.plan import stored_name
+from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE, parse_duration
 
 if TYPE_CHECKING:
     from bodega.store import Store
@@ -35,6 +38,22 @@ class Place:
     root: str | None = None
     """None: the user's default root."""
     settings: ProjectSettings = field(default_factory=ProjectSettings)
+    shared: frozenset[str] | None = None
+    """What a task among others makes for them, by stored names; None where no task was cut out of the pipeline."""
+
+    def is_inner(self, name: str) -> bool:
+        """Whether a dataset that the task makes is of no use to anybody once the task is done."""
+        return self.shared is not None and stored_name(name) not in self.shared and not self.settings.persists(name)
+
+    def persists(self, name: str) -> bool:
+        """Whether a dataset must be in the durable tier: what a task on another host may need, too."""
+        is_handed_over = self.is_among_hosts and stored_name(name) in (self.shared or ())
+        return self.settings.persists(name) or is_handed_over
+
+    @property
+    def is_among_hosts(self) -> bool:
+        """Whether tasks on other hosts may go on from what this one puts into the durable tier."""
+        return self.shared is not None and self.settings.reaches_other_hosts
 
     def open(self) -> Store:
         """The store, as seen from the run."""
@@ -60,7 +79,10 @@ class Project:
         """The place of a run with these parameters (Kedro's ``run_params``)."""
         settings = self.settings or ProjectSettings()
         run = os.environ.get(RUN_VARIABLE) or settings.run or _service_run(run_params or {}) or self.run_name
-        return Place(run=run, root=os.environ.get(ROOT_VARIABLE) or settings.root, settings=settings)
+        if settings.time_to_live is None and TIME_TO_LIVE_VARIABLE in os.environ:
+            settings = replace(settings, time_to_live=parse_duration(os.environ[TIME_TO_LIVE_VARIABLE]))
+        root = os.environ.get(ROOT_VARIABLE) or settings.root
+        return Place(run=run, root=root, settings=settings, shared=_shared())
 
     @property
     def run_name(self) -> str:
@@ -93,6 +115,19 @@ def place_apart() -> Place:
 def _drop(root: str | None, run: str, process: int) -> None:
     if os.getpid() == process:  # A forked child lets go of the place too, while its parent still needs the objects.
         bodega.open(root, run=run).drop_run()
+
+
+def _shared() -> frozenset[str] | None:
+    """What the environment says of the task at work."""
+    text = os.environ.get(SHARED_VARIABLE)
+    if not text:
+        return None
+    try:
+        return frozenset(map(stored_name, json.loads(text)))
+    except (ValueError, TypeError, AttributeError):
+        raise SettingsError(
+            f"{SHARED_VARIABLE} is a JSON list of names such as '[\"model\"]', not {text!r}."
+        ) from None
 
 
 def _service_run(run_params: Mapping[str, Any]) -> str | None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from kedro.io.data_catalog import SharedMemoryDataCatalog
 from kedro.runner.runner import AbstractRunner
 
+from bodega.kedro import resume
 from bodega.kedro.place import current_place, place_apart
 from bodega.kedro.registration import register
+from bodega.kedro.resume import RunRecord
 from bodega.kedro.workers import WorkerPool
 from kedro import runner as kedro_runner
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
     from pluggy import PluginManager
 
 
@@ -38,8 +41,20 @@ class _OverTheStore(AbstractRunner):
             SettingsError: a dataset has to cross processes, but the project's ``bodega.yml`` keeps it out of the store.
             TaskFailed: the process of a node died.
         """
-        register(pipeline, catalog, current_place.get() or place_apart(), apart=self._apart)
-        return super().run(pipeline, catalog, *args, **options)
+        place = current_place.get() or place_apart()
+        register(pipeline, catalog, place, apart=self._apart)
+        self._record = RunRecord(place)
+        left = resume.missing(pipeline, catalog, self._record, place) if resume.is_asked_for() else pipeline
+        outcome = super().run(left, catalog, *args, **options)
+        resume.forget_inner(pipeline, place)
+        return outcome
+
+    def _release_datasets(  # type: ignore[override] # Kedro calls its static method as one of the runner's
+        self, node: Node, catalog: CatalogProtocol[Any, Any], load_counts: dict[str, int], pipeline: Pipeline
+    ) -> None:
+        # Kedro calls this when all outputs of the node are saved.
+        self._record.add(node, catalog)
+        super()._release_datasets(node, catalog, load_counts, pipeline)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -1,0 +1,162 @@
+"""Which nodes of a run have finished, kept in the store beside the run's data, so that a retry does only what is missing.
+
+A file that is there says nothing: an earlier run may have left it. So a node is skipped only if this run has a record of
+it, written after all its outputs were saved, and what is still needed of it can be loaded. A record is an object of its
+own under a name that is not listed: it goes where the run's data goes, and with it when the run is dropped; two tasks
+write two of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from bodega.errors import ObjectNotFound
+from bodega.kedro.dataset import BodegaDataset
+from bodega.names import RESERVED
+from bodega.plan import is_parameter, stored_name
+from bodega.settings import HOST_VARIABLE, RESUME_VARIABLE
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+    from bodega.kedro.place import Place
+    from bodega.store import Store
+
+_FINISHED = f"{RESERVED}finished/"
+_HOSTS = f"{RESERVED}host/"
+_SIGNS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "checksum", "md5")
+"""What file systems say of a file that changes with its content."""
+
+_log = logging.getLogger(__name__)
+
+
+class RunRecord:
+    """The nodes of one run that have finished, and the hosts that took part in it."""
+
+    def __init__(self, place: Place) -> None:
+        # Not the place itself: where it belongs to no project, its data goes with the last dataset that has it.
+        self._persists = place.is_among_hosts
+        self._store: Store = place.open()
+
+    def add(self, node: Node, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Write down that a node has finished and all its outputs are saved.
+
+        Raises:
+            StoreFull: there is no room for the record.
+            TierError: the durable tier, which the run's data went to, failed.
+        """
+        facts = {
+            "node": node.name,
+            "host": this_host(),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "parameters": _digest_of_parameters(node, catalog),
+            "files": {name: _signs(catalog.get(name)) for name in node.outputs},
+        }
+        # By a digest, since names of nodes may be longer than an object's.
+        self._store.put(_FINISHED + _digest(node.name), json.dumps(facts).encode(), persist=self._persists)
+
+    def find(self, node: Node) -> dict[str, Any] | None:
+        """What was written down of a node."""
+        try:
+            facts: dict[str, Any] = json.loads(bytes(self._store.get(_FINISHED + _digest(node.name))))
+        except ObjectNotFound:
+            return None
+        return facts
+
+    def add_host(self) -> None:
+        """Write down that this host takes part, before anything is put here."""
+        # In the name itself, so that whoever looks for the hosts brings no object to yet another one.
+        self._store.put(_HOSTS + this_host(), b"", persist=self._persists)
+
+    def hosts(self) -> list[str]:
+        """The hosts that took part, sorted."""
+        return [name.removeprefix(_HOSTS) for name in self._store.names(f"{_HOSTS}*")]
+
+
+def this_host() -> str:
+    """What Kubernetes calls this host, or it itself does."""
+    return os.environ.get(HOST_VARIABLE) or socket.gethostname()
+
+
+def is_asked_for() -> bool:
+    """Whether finished nodes are to be skipped."""
+    return os.environ.get(RESUME_VARIABLE, "") not in {"", "0"}
+
+
+def missing(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], record: RunRecord, place: Place) -> Pipeline:
+    """The part of a pipeline that has to run: what did not finish in this run, and what that needs and cannot load.
+
+    Args:
+        pipeline: the nodes that were asked for.
+        catalog: their datasets.
+        record: of the run.
+        place: what the task makes for others must be there at the end; for a whole pipeline, what no node of it reads.
+    """
+    wanted = set(map(stored_name, pipeline.outputs() if place.shared is None else place.shared))
+    to_run = []
+    for node in reversed(pipeline.nodes):
+        facts = record.find(node)
+        if facts is None or not _is_intact(node, facts, catalog, wanted):
+            to_run.append(node.name)
+            wanted.update(map(stored_name, node.inputs))
+    if len(to_run) == len(pipeline.nodes):
+        return pipeline
+    skipped = [node.name for node in pipeline.nodes if node.name not in to_run]
+    _log.info("Skipping %d finished nodes of this run: %s", len(skipped), ", ".join(skipped))
+    return pipeline.filter(node_names=to_run) if to_run else type(pipeline)([])
+
+
+def forget_inner(pipeline: Pipeline, place: Place) -> None:
+    """Delete what only the task itself read, now that it is done: until then a retry may have needed it."""
+    if place.shared is None:
+        return
+    store = place.open()
+    for name in {stored_name(output) for node in pipeline.nodes for output in node.outputs}:
+        if place.is_inner(name) and store.exists(name):
+            store.delete(name)
+
+
+def _is_intact(node: Node, facts: dict[str, Any], catalog: CatalogProtocol[Any, Any], wanted: set[str]) -> bool:
+    """Whether what is wanted of a finished node is what it made, and would be made again."""
+    if facts["parameters"] != _digest_of_parameters(node, catalog):
+        return False
+    return all(
+        name in catalog and catalog.exists(name) and facts["files"].get(name) == _signs(catalog.get(name))
+        for name in node.outputs
+        if stored_name(name) in wanted
+    )
+
+
+def _digest_of_parameters(node: Node, catalog: CatalogProtocol[Any, Any]) -> str:
+    values = {name: catalog.load(name) for name in node.inputs if is_parameter(name)}
+    return _digest(json.dumps(values, default=repr, sort_keys=True))
+
+
+def _signs(dataset: Any) -> dict[str, str] | None:
+    """What tells the file of a dataset from one that another run left in its place; None where there is no telling."""
+    path = getattr(dataset, "_filepath", None)
+    if path is None or isinstance(dataset, BodegaDataset):
+        return None
+    try:
+        if hasattr(dataset, "_fs"):
+            versioned = getattr(dataset, "_get_load_path", None)
+            info = dataset._fs.info(str(versioned() if versioned else path))  # noqa: SLF001 # Kedro's own name for it
+        else:
+            status = os.stat(path)
+            info = {"size": status.st_size, "mtime": status.st_mtime}
+    except Exception:  # Whatever the file system of a dataset raises: then it cannot tell.
+        return None
+    return {sign: str(info[sign]) for sign in _SIGNS if sign in info}
+
+
+def _digest(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
