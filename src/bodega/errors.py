@@ -30,6 +30,10 @@ class InvalidName(BodegaError, ValueError):
     """A name of an object or a run that the store cannot keep (``name``, ``reason``)."""
 
 
+class ImageError(BodegaError, RuntimeError):
+    """The image of a project cannot be described or built."""
+
+
 class IncompleteInstallation(BodegaError, FileNotFoundError):
     """A file that comes with this library is not there."""
 
