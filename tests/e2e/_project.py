@@ -38,16 +38,16 @@ class Project:
     path: Path
     cluster: Cluster
 
-    def bodega(self, *arguments: str, env: str = ENVIRONMENT, timeout: float = 900) -> str:
+    def bodega(self, *arguments: str, timeout: float = 900) -> str:
         """What ``kedro bodega ...`` prints, run where the API server can be reached."""
-        command = [sys.executable, "-m", "kedro", "bodega", *arguments, "--env", env]
+        command = [sys.executable, "-m", "kedro", "bodega", *arguments]
         environment = {**os.environ, "COLUMNS": "200", "KEDRO_LOGGING_CONFIG": ""}
         return self.cluster.do("exec", *command, cwd=self.path, timeout=timeout, env=environment)
 
     def submit(self, *arguments: str, env: str = ENVIRONMENT) -> Workflow:
         """Submit the workflow; it goes on meanwhile."""
         before = self._workflows()
-        output = self.bodega("argo", "submit", *arguments, env=env)
+        output = self.bodega("argo", "submit", "--env", env, *arguments)
         print(output)
         (name,) = self._workflows() - before
         return Workflow(self.cluster, name)
@@ -75,7 +75,7 @@ def make_project(folder: Path, cluster: Cluster) -> Project:
         "namespace": cluster.namespace,
         "host_root": HOST_ROOT,
         "resources": {"cpu": "50m", "memory": "1Gi"},
-        "env": {"AWS_ENDPOINT_URL": _storage.endpoint(cluster), "AWS_REGION": "us-east-1"},
+        "env": {"AWS_ENDPOINT_URL": _storage.endpoint(cluster), "AWS_REGION": "us-east-1", "DO_NOT_TRACK": "1"},
         "env_from": [_storage.KEYS],
         "volumes": [
             {"name": "results", "mount_path": "/results", "source": {"hostPath": {"path": str(Path(RESULT).parent)}}}
@@ -110,7 +110,7 @@ def make_image(project: Project) -> Path:
     requirements = project.path / "requirements.txt"
     requirements.write_text(re.sub(r"(?m)^bodega$", "bodega[s3]", requirements.read_text()))
     project.bodega("docker", "init", "--include", "data")
-    project.bodega("docker", "build", "--image", IMAGE, "--docker-args", "--network=host")
+    project.bodega("docker", "build", "--env", ENVIRONMENT, "--docker-args", "--network=host")
     archive = project.path / "image.tar"
     subprocess.run(["docker", "save", "-o", str(archive), IMAGE], check=True)
     return archive

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import _storage
-from tests.e2e._cluster import Cluster, wait_for
+from tests.e2e._cluster import Cluster
+from tests.e2e._docker import running_engine
 from tests.e2e._project import Project, make_image, make_project
 
 TOOL = "BODEGA_TEST_CLUSTER"
@@ -62,27 +63,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[None]:
     """A Docker engine: the machine's, or one for these tests."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+    with running_engine(tmp_path_factory.mktemp("docker")):
         yield
-        return
-    folder = tmp_path_factory.mktemp("docker")
-    address = f"unix://{folder}/socket"
-    with (folder / "log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
-        server = subprocess.Popen(
-            ["dockerd", "--iptables=false", "--bridge=none", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
-             f"--pidfile={folder}/pid", f"--host={address}"],
-            stdout=log, stderr=log,
-        )  # fmt: skip
-        patch.setenv("DOCKER_HOST", address)
-        try:
-            wait_for(
-                "the Docker engine", lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0
-            )
-            yield
-        finally:
-            server.terminate()
-            server.wait()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
