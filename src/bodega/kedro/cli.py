@@ -38,6 +38,7 @@ def commands() -> None:
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy_subcommands={
+        "argo": "bodega.kedro.argo.argo",
         "docker": "bodega.kedro.docker.docker",
         "info": "bodega.kedro.objects.info",
         "ls": "bodega.kedro.objects.ls",

@@ -1,0 +1,173 @@
+"""What runs in a pod: ``kedro run`` of a task's nodes, and the small things around a run on a cluster.
+
+``kedro run`` itself does the work, in this process, so that signals reach it. Names of nodes and parameters come to it
+through a configuration file, since on its command line commas, and texts such as ``007``, would not stay what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bodega.errors import BodegaError, PlanError, SettingsError
+from bodega.k8s import outputs
+
+if TYPE_CHECKING:
+    from bodega.kedro.session import OpenedProject
+
+RUNNER = "bodega.kedro.SequentialRunner"
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+class _Mistake(click.ClickException):
+    """What another try would not mend."""
+
+    exit_code = outputs.MISTAKE
+
+
+class _Task(click.Group):
+    """Errors end as one line on standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PlanError, SettingsError) as error:
+            raise _Mistake(str(error)) from error
+        except (BodegaError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _project_options(command: _Command) -> _Command:
+    for option in ("--env", "--conf-source", "--pipelines"):
+        command = click.option(option)(command)
+    return command
+
+
+@click.group(cls=_Task)
+def task() -> None:
+    """What the pods of a workflow do; in the folder of a Kedro project."""
+
+
+@task.command()
+@_project_options
+@click.option("--nodes", required=True, help="Names of nodes, as a JSON list.")
+@click.option("--param", "params", multiple=True, metavar="NAME=TEXT", help="A parameter; its type is the project's.")
+@click.option("--runner", default=RUNNER, show_default=True)
+def run(
+    *,
+    env: str | None,
+    conf_source: str | None,
+    pipelines: str | None,
+    nodes: str,
+    params: tuple[str, ...],
+    runner: str,
+) -> None:
+    """Run some nodes by ``kedro run``, and say where that was and how much they made.
+
+    \b
+    Example:
+      python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --param depth=7
+    """
+    from bodega.kedro.parameters import from_texts
+    from bodega.kedro.resume import RunRecord, this_host
+
+    project = _open(env, conf_source, pipelines)
+    outputs.write(outputs.HOST, this_host())
+    RunRecord(project.place).add_host()
+    options = {
+        "env": env,
+        "conf_source": conf_source,
+        _pipelines_key(): pipelines,
+        "node_names": ",".join(json.loads(nodes)),
+        "runner": runner,
+        "params": from_texts(dict(param.split("=", 1) for param in params), project.parameters),
+    }
+    _kedro_run({key: value for key, value in options.items() if value})
+    outputs.write(outputs.BYTES, json.dumps(_sizes(project)))
+
+
+@task.command()
+def host() -> None:
+    """Say where this is."""
+    from bodega.kedro.resume import this_host
+
+    outputs.write(outputs.HOST, this_host())
+
+
+@task.command()
+@_project_options
+def hosts(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
+    """Say which hosts took part in the run."""
+    from bodega.kedro.resume import RunRecord
+
+    found = RunRecord(_open(env, conf_source, pipelines).place).hosts()
+    click.echo(f"Hosts that took part: {', '.join(found) or 'none'}.")
+    outputs.write(outputs.HOSTS, json.dumps(found))
+
+
+@task.command()
+@_project_options
+def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
+    """Drop the run here and in the durable tier; the last run of a host takes the warm memory with it."""
+    store = _open(env, conf_source, pipelines).place.open()
+    click.echo(f"Dropped {store.drop_run()} objects of run {store.run!r}.")
+    if not store.runs():
+        store.sweep(empty_pool=True)
+
+
+def _open(env: str | None, conf_source: str | None, pipelines: str | None) -> OpenedProject:
+    from kedro.framework.startup import bootstrap_project
+    from kedro.utils import find_kedro_project
+
+    from bodega.kedro.session import open_project
+
+    path = find_kedro_project(Path.cwd())
+    if path is None:
+        raise SettingsError(
+            f"{Path.cwd()} is not within a Kedro project: set WORKDIR of the image to the project's folder."
+        )
+    bootstrap_project(path)
+    names = pipelines.split(",") if pipelines else ()
+    return open_project(path, env=env, conf_source=conf_source, pipelines=names)
+
+
+def _kedro_run(options: dict[str, Any]) -> None:
+    """``kedro run``; an error of its ends this process as it would end that command."""
+    from kedro.framework.cli.cli import main
+
+    with TemporaryDirectory(prefix="bodega-") as folder:
+        config = Path(folder) / "run.json"
+        # As JSON, which is YAML in which every text is marked as one.
+        config.write_text(json.dumps({"run": options}), encoding="utf-8")
+        sys.argv = ["kedro", "run", "--config", str(config)]
+        try:
+            main()
+        except SystemExit as end:
+            if end.code:
+                raise
+
+
+def _pipelines_key() -> str:
+    """What ``kedro run`` of this version calls the option for pipelines."""
+    from kedro.framework.cli.project import run
+
+    names = {parameter.name for parameter in run.params}
+    return "pipelines" if "pipelines" in names else "pipeline"
+
+
+def _sizes(project: OpenedProject) -> dict[str, int]:
+    """Of what the task shares, by name; what it wrote elsewhere counts for nothing, since it lies on no host."""
+    store = project.place.open()
+    names: Sequence[str] = sorted(project.place.shared or ())
+    return {name: store.info(name).nbytes for name in names if store.exists(name)}
+
+
+if __name__ == "__main__":
+    task()
