@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-runners bench-tiers docs stress e2e lock clean
+.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -50,6 +50,10 @@ bench-runners: $(VENV)/.installed
 # Beside other ways to share, each in an environment of its own.
 bench-peers: $(VENV)/.installed
 	$(BIN)/bodega bench store
+
+# The example through every medium, at growing scales: hours, up to x2000. Less with ARGS="--scales 1,10".
+bench-pipeline: $(VENV)/.installed
+	$(BIN)/bodega bench pipeline --resume $(ARGS)
 
 stress: $(VENV)/.installed
 	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 7200 --durations 0 --durations-min 1 \

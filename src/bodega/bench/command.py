@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
+
+_COMMANDS = {
+    "pipeline": "bodega.bench.pipeline.command",
+    "report": "bodega.bench.pipeline.command",
+    "store": "bodega.bench.store",
+}
+"""The module of each."""
 
 
 class _Benchmarks(click.Group):
     """The benchmarks by name."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        return [*self.commands, "store"]
+        return [*_COMMANDS]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "store":
-            from bodega.bench.store import store
-
-            return store
-        return super().get_command(ctx, cmd_name)
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        return None if module is None else getattr(import_module(module), cmd_name)
 
 
 @click.group(cls=_Benchmarks)
@@ -25,6 +31,8 @@ def bench() -> None:
 
     \b
     Examples:
+      bodega bench pipeline                   a Kedro pipeline through every medium
+      bodega bench report                     its reports, made again
       bodega bench store                      put and get, beside other systems
       bodega bench store --sizes 1KiB,1MiB    small objects only
     """

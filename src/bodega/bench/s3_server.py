@@ -20,9 +20,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import obstore
-from obstore.store import from_url
-
 from bodega.errors import BodegaError
 
 BUCKET = "bucket"
@@ -148,6 +145,9 @@ def seaweedfs(program: str, *, volumes: int = _VOLUMES) -> Iterator[Bucket]:
 
 def is_ready(options: dict[str, str]) -> bool:
     """Make the bucket and write to it: a server answers long before it can do that."""
+    import obstore
+    from obstore.store import from_url
+
     store = from_url(
         f"s3://{BUCKET}",
         config=cast("Any", options),
