@@ -6,10 +6,13 @@ Facts go to standard output, as tables for people or as one JSON document; every
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -228,6 +231,20 @@ def _facts(info: ObjectInfo) -> dict[str, Any]:
 def print_json(document: dict[str, Any]) -> None:
     """Print a document as people can read it too."""
     click.echo(json.dumps(document, indent=2))
+
+
+def write_file(file: Path, text: str) -> None:
+    """Write a file whole or not at all, in one atomic step; its folder is made where there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as target:
+            target.write(text)
+        os.chmod(draft, 0o644)
+        os.replace(draft, file)
+    except BaseException:
+        os.unlink(draft)
+        raise
 
 
 def count(number: int, thing: str) -> str:

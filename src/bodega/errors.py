@@ -55,7 +55,13 @@ class LayoutError(BodegaError, ValueError):
 
 
 class PlanError(BodegaError, ValueError):
-    """A pipeline cannot be cut into the tasks that were asked for (``groups``, where some are to blame)."""
+    """A pipeline cannot be cut into the tasks that were asked for.
+
+    ``code`` says why in a word, such as ``group-cycle``; ``groups`` are those to blame, where some are.
+    """
+
+    code = "plan"
+    groups: tuple[str, ...] = ()
 
 
 class RootError(BodegaError, OSError):

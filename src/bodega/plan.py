@@ -95,7 +95,10 @@ def make_plan(
         PlanError: the pipeline is empty, a pattern matches nothing, a node is in two groups, or groups need each other.
     """
     if not pipeline.nodes:
-        raise PlanError("The pipeline has no nodes, so there is nothing to run: check --pipelines and the filters.")
+        raise PlanError(
+            "The pipeline has no nodes, so there is nothing to run: check its name and what it registers.",
+            code="empty-pipeline",
+        )
     graph = _Graph(pipeline)
     if grouping == "auto":
         return graph.plan(_auto_groups(graph, kind))
@@ -108,7 +111,10 @@ def make_plan(
     elif isinstance(grouping, Mapping):
         named = _gather(_matches(grouping, graph.nodes))
     else:
-        raise PlanError(f"The grouping {grouping!r} is not known: it is one of {', '.join(get_args(GroupingRule))}.")
+        raise PlanError(
+            f"The grouping {grouping!r} is not known: it is one of {', '.join(get_args(GroupingRule))}.",
+            code="unknown-grouping",
+        )
     return graph.plan(_with_the_others(named, graph))
 
 
@@ -194,6 +200,7 @@ def _gather(members: Iterable[tuple[str, Node]]) -> dict[str, list[str]]:
             raise PlanError(
                 f"The node {node.name!r} is in two groups, {other!r} and {group!r}: a node runs in one task. Write the "
                 f"groups out under 'grouping', by patterns that leave it in one of them.",
+                code="node-in-two-groups",
                 groups=(other, group),
             )
         groups[group].append(node.name)
@@ -238,6 +245,7 @@ def _no_match_error(group: str, pattern: str, nodes: Sequence[Node]) -> PlanErro
     )
     return PlanError(
         f"The pattern {pattern!r} of the group {group!r} matches no node, tag or namespace of the pipeline. {hint}",
+        code="pattern-matches-nothing",
         groups=(group,),
     )
 
@@ -318,6 +326,7 @@ def _cycle_error(names: Sequence[str], edges: Mapping[int, Mapping[int, set[str]
     return PlanError(
         f"The groups {' and '.join(repr(names[number]) for number in cycle)} need each other, so neither can run first: "
         f"{', and '.join(steps)}. Put them into one group, or move the nodes between them out.",
+        code="group-cycle",
         groups=tuple(names[number] for number in cycle),
     )
 

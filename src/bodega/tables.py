@@ -41,7 +41,7 @@ def print_objects(objects: Sequence[ObjectInfo], damaged: Sequence[Mapping[str, 
         return
     columns = ["run", "name", "kind", "shape", "size", "age", "producer"]
     start = 0 if with_run else 1
-    _print_table(columns[start:], (row[start:] for row in sorted(rows)))
+    print_rows(columns[start:], (row[start:] for row in sorted(rows)), red="damaged")
     if sys.stdout.isatty():
         total = format_size(sum(info.nbytes for info in objects))
         _console().print(f"{len(rows):,} object{'' if len(rows) == 1 else 's'}, {total}", style="dim")
@@ -49,7 +49,7 @@ def print_objects(objects: Sequence[ObjectInfo], damaged: Sequence[Mapping[str, 
 
 def print_runs(rows: Iterable[Mapping[str, Any]]) -> None:
     """One row a run."""
-    _print_table(
+    print_rows(
         ["run", "objects", "size", "damaged"],
         ((each["run"], f"{each['objects']:,}", format_size(each["nbytes"]), str(each["damaged"])) for each in rows),
     )
@@ -76,7 +76,7 @@ def print_object(info: ObjectInfo, root: str, more: Mapping[str, str]) -> None:
     print_facts(facts)
     for part, columns in parts.items():
         _console().print()
-        _print_table([part, "dtype"], (("-" if name is None else str(name), str(dtype)) for name, dtype in columns))
+        print_rows([part, "dtype"], (("-" if name is None else str(name), str(dtype)) for name, dtype in columns))
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -109,10 +109,17 @@ def printable(text: str) -> str:
     )
 
 
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: str | None = None) -> None:
+    """Rows of texts below the names of their columns.
+
+    Args:
+        columns: their names.
+        rows: a text for each.
+        red: the text that makes a row red, in one of its first columns.
+    """
     table = _table(columns)
     for row in rows:
-        table.add_row(*map(printable, row), style="red" if "damaged" in row[1:3] else None)
+        table.add_row(*map(printable, row), style="red" if red is not None and red in row[1:3] else None)
     _console().print(table)
 
 

@@ -6,6 +6,8 @@ next to nothing; each command is imported when it is called.
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import Any
 
 import click
@@ -21,12 +23,24 @@ class _Commands(LazyGroup):
         from kedro.config import MissingConfigException
         from kedro.io import DatasetError
 
+        _log_to_standard_error()
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # Whoever reads has enough; click knows what to do.
             raise
         except (BodegaError, OSError, DatasetError, MissingConfigException) as error:
             raise click.ClickException(str(error)) from error
+
+
+def _log_to_standard_error() -> None:
+    """Leave standard output to facts: Kedro's own configuration logs there."""
+    named = (logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
+    for handler in {handler for logger in (logging.root, *named) for handler in logger.handlers}:
+        console = getattr(handler, "console", None)
+        if console is not None:  # Rich's, which most often is the one console of the whole process.
+            handler.console = type(console)(stderr=True)  # type: ignore[attr-defined]
+        elif isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 @click.group(name="bodega")
@@ -39,6 +53,7 @@ def commands() -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy_subcommands={
         "argo": "bodega.kedro.argo.argo",
+        "catalog": "bodega.kedro.catalog.catalog",
         "docker": "bodega.kedro.docker.docker",
         "info": "bodega.kedro.objects.info",
         "ls": "bodega.kedro.objects.ls",

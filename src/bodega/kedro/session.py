@@ -24,7 +24,7 @@ from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
-from bodega.errors import PlanError
+from bodega.errors import PlanError, SettingsError
 from bodega.kedro.place import Place, Project
 from bodega.plan import Grouping, Plan, make_plan
 
@@ -103,10 +103,17 @@ class OpenedProject:
 
     @cached_property
     def catalog(self) -> CatalogProtocol[Any, Any]:
-        """The catalog as ``kedro run`` gets it, with parameters; what the store holds is not put in."""
-        return self.context._get_catalog(  # noqa: SLF001 # as Kedro's sessions do; its public catalog is another one
-            catalog_class=settings.DATA_CATALOG_CLASS, save_version=generate_timestamp()
-        )
+        """The catalog as ``kedro run`` gets it, with parameters; what the store holds is not put in.
+
+        Raises:
+            SettingsError: it names credentials that there are none of.
+        """
+        try:
+            return self.context._get_catalog(  # noqa: SLF001 # as Kedro's sessions do; its public catalog is another one
+                catalog_class=settings.DATA_CATALOG_CLASS, save_version=generate_timestamp()
+            )
+        except KeyError as error:
+            raise SettingsError(str(error.args[0])) from error
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -134,12 +141,13 @@ class OpenedProject:
                     if near
                     else f"there are {', '.join(sorted(pipelines))}."
                 )
-                raise PlanError(f"The pipeline {name!r} is not registered: {hint}")
+                raise PlanError(f"The pipeline {name!r} is not registered: {hint}", code="unknown-pipeline")
             try:
                 combined += pipelines[name]
             except (OutputNotUniqueError, CircularDependencyError, ValueError) as error:
                 names = " and ".join(map(repr, self.pipeline_names))
-                raise PlanError(f"The pipelines {names} cannot run together: {error}") from error
+                message = f"The pipelines {names} cannot run together: {error}"
+                raise PlanError(message, code="pipelines-clash") from error
         return combined
 
     def plan(self, grouping: Grouping | None = None) -> Plan:
