@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,14 @@ def _is_intact(node: Node, facts: dict[str, Any], catalog: CatalogProtocol[Any, 
 
 def _digest_of_parameters(node: Node, catalog: CatalogProtocol[Any, Any]) -> str:
     values = {name: catalog.load(name) for name in node.inputs if is_parameter(name)}
-    return _digest(json.dumps(values, default=repr, sort_keys=True))
+    return _digest(repr(_in_order(values)))
+
+
+def _in_order(value: object) -> object:
+    """A value whose text does not depend on the order of keys, which need not be of one type."""
+    if isinstance(value, Mapping):
+        return sorted((repr(key), _in_order(below)) for key, below in value.items())
+    return [_in_order(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _signs(dataset: Any) -> dict[str, str] | None:
