@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import doctest
 import json
 import pickle
 import shutil
 from inspect import signature
+from io import BytesIO
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 import yaml
-from kedro.io import DataCatalog, DatasetError
+from kedro.io import DataCatalog, DatasetError, Version
 
 import bodega
-from bodega.errors import NotShareable, ObjectNotFound
+from bodega import Chunks
+from bodega.errors import NotShareable, ObjectNotFound, SettingsError, StoreFull
 from bodega.kedro import BodegaDataset, dataset
 from bodega.kedro.config import ProjectSettings
 from bodega.kedro.place import Place
@@ -189,6 +192,50 @@ def test_preview_of_an_array_is_a_table(array, columns, data) -> None:
     assert shown(array) == ("TablePreview", {"index": list(range(len(data))), "columns": columns, "data": data})
 
 
+def decoded(text: object) -> bytes:
+    """The image that Kedro-Viz would show."""
+    assert isinstance(text, str)
+    return base64.b64decode(text)
+
+
+def test_preview_of_a_figure_is_an_image() -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots()
+    axes.plot([1, 2, 3])
+    kind, text = shown(figure)
+    plt.close(figure)
+    assert kind == "ImagePreview"
+    assert decoded(text).startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
+
+
+def test_preview_of_an_image_is_an_image() -> None:
+    module = pytest.importorskip("PIL.Image")
+    kind, text = shown(module.new("RGB", (4, 2), "red"))
+    assert kind == "ImagePreview"
+    assert module.open(BytesIO(decoded(text))).getpixel((3, 1)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("start", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a"])
+def test_preview_of_the_bytes_of_an_image_is_the_image(start: bytes) -> None:
+    kind, text = shown(start + b"...")
+    assert (kind, decoded(text)) == ("ImagePreview", start + b"...")
+
+
+def test_preview_of_other_bytes_tells_of_them() -> None:
+    kind, text = shown(b"no image")
+    assert kind == "JSONPreview"
+    assert json.loads(text)["nbytes"] == 8  # type: ignore[arg-type]
+
+
+def test_preview_of_a_stream_is_that_of_its_first_chunk() -> None:
+    item = BodegaDataset(name="shown")
+    stream(item, np.arange(3), np.arange(3))
+    assert item.preview()["data"] == [[0], [1], [2]]  # type: ignore[index]
+
+
 def test_preview_of_plain_values_is_json() -> None:
     kind, text = shown({"mae": 0.5, "when": {1, 2}})
     assert kind == "JSONPreview"
@@ -210,3 +257,230 @@ def test_preview_arguments_come_from_the_catalog() -> None:
 def test_what_is_not_there_has_no_preview() -> None:
     assert not hasattr(BodegaDataset(name="nothing"), "preview")
     assert not hasattr(BodegaDataset(), "preview")
+
+
+# Loaded as
+
+
+COLUMNS = {"x": [1.5, 2.5], "y": ["a", "b"]}
+
+
+@pytest.mark.parametrize(("library", "kind"), [("pandas", "DataFrame"), ("polars", "DataFrame"), ("arrow", "Table")])
+@pytest.mark.parametrize("saved", ["pandas", "polars"])
+def test_a_frame_is_loaded_as_one_of_any_library(library: str, kind: str, saved: str) -> None:
+    module = pytest.importorskip(saved)
+    BodegaDataset(name="cars").save(module.DataFrame(COLUMNS))
+    loaded = BodegaDataset(name="cars", load_as=library).load()
+    assert type(loaded).__module__.startswith("pyarrow" if library == "arrow" else library)
+    assert type(loaded).__name__ == kind
+    assert list(loaded["y"].to_pylist() if library == "arrow" else loaded["y"]) == ["a", "b"]
+
+
+def test_a_transcoded_name_says_what_it_is_loaded_as(root) -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    place = Place("nightly", str(root))
+    kinds = {}
+    for name in ("cars@pandas", "cars@polars", "cars@spark"):
+        item = BodegaDataset()
+        item.settle(place, name)
+        if not kinds:
+            item.save(pd.DataFrame(COLUMNS))
+        kinds[name] = type(item.load())
+    assert kinds == {"cars@pandas": pd.DataFrame, "cars@polars": pl.DataFrame, "cars@spark": pd.DataFrame}
+    explicit = BodegaDataset(load_as="polars")
+    explicit.settle(place, "cars@pandas")
+    assert isinstance(explicit.load(), pl.DataFrame)
+
+
+def test_what_is_no_frame_cannot_be_loaded_as_one() -> None:
+    BodegaDataset(name="x").save({"a": 1})
+    with pytest.raises(DatasetError, match=r"'x' cannot be loaded \(load_as: pandas\): a dict is no frame"):
+        BodegaDataset(name="x", load_as="pandas").load()
+
+
+def test_an_unknown_library_is_refused_with_a_near_match() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'polars'"):
+        BodegaDataset(load_as="polar")
+    with pytest.raises(DatasetError, match="chunks, pandas, polars, arrow"):
+        DataCatalog.from_config({"x": {"type": "bodega.kedro.BodegaDataset", "load_as": "spark"}}).get("x")
+
+
+# Streams
+
+
+def stream(item, *chunks) -> None:
+    """Save chunks as Kedro does for a generator node."""
+    item.begin_stream()
+    for chunk in chunks:
+        item.save(chunk)
+    item.end_stream()
+
+
+def test_a_stream_is_visible_when_it_has_ended() -> None:
+    item, reader = BodegaDataset(name="x"), BodegaDataset(name="x")
+    item.save("old")
+    item.begin_stream()
+    item.save([1])
+    item.save([2, 3])
+    assert reader.load() == "old"
+    item.end_stream()
+    assert reader.load() == [1, 2, 3]
+    item.save("whole again")
+    assert reader.load() == "whole again"
+
+
+def test_a_stream_is_loaded_whole_or_chunk_by_chunk() -> None:
+    stream(BodegaDataset(name="x"), [1], [2, 3])
+    chunks = BodegaDataset(name="x", load_as="chunks").load()
+    assert isinstance(chunks, Chunks)
+    assert list(chunks) == [[1], [2, 3]]
+    BodegaDataset(name="x").save([4])
+    assert list(BodegaDataset(name="x", load_as="chunks").load()) == [[4]]
+
+
+def test_a_stream_of_frames_is_loaded_as_a_frame_of_another_library() -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    stream(BodegaDataset(name="x"), pd.DataFrame({"x": [1]}), pd.DataFrame({"x": [2]}))
+    assert BodegaDataset(name="x", load_as="polars").load().equals(pl.DataFrame({"x": [1, 2]}))
+
+
+def test_a_stream_that_is_given_up_leaves_the_old_object() -> None:
+    item = BodegaDataset(name="x")
+    item.save("old")
+    item.begin_stream()
+    item.save([1])
+    item.give_up_stream()
+    assert item.load() == "old"
+
+
+def test_a_chunk_that_does_not_fit_ends_the_stream(root) -> None:
+    item = BodegaDataset(name="x", capacity="4MiB")
+    item.save("old")
+    item.begin_stream()
+    with pytest.raises(DatasetError) as caught:
+        for _ in range(10):
+            item.save(bytes(1 << 20))
+    assert isinstance(caught.value.__cause__, StoreFull)
+    item.give_up_stream()
+    assert item.load() == "old"
+    assert list((root / "tmp").iterdir()) == []
+
+
+def test_an_empty_stream_is_nothing_to_load_whole() -> None:
+    item = BodegaDataset(name="x")
+    stream(item)
+    assert item.exists()
+    with pytest.raises(DatasetError, match="'x' cannot be loaded: the stream ended without a chunk"):
+        item.load()
+    assert list(BodegaDataset(name="x", load_as="chunks").load()) == []
+
+
+# Versions
+
+
+def version(save: str | None, load: str | None = None) -> BodegaDataset:
+    """A dataset with versions to save and to load."""
+    return BodegaDataset(name="model", version=Version(load, save))
+
+
+def test_each_version_is_kept() -> None:
+    version("2024-01-01").save("first")
+    version("2024-02-01").save("second")
+    assert version(None).load() == "second"
+    assert version(None, "2024-01-01").load() == "first"
+    assert version(None).list_versions(full_path=False) == ["2024-02-01", "2024-01-01"]
+    assert version(None).list_versions() == bodega.open().names()[::-1]
+
+
+def test_a_version_is_never_replaced() -> None:
+    version("2024-01-01").save("first")
+    for save in (lambda: version("2024-01-01").save("second"), version("2024-01-01").begin_stream):
+        with pytest.raises(DatasetError, match="'model@2024-01-01' is there already"):
+            save()
+    assert version(None).load() == "first"
+
+
+def test_without_a_version_there_is_nothing() -> None:
+    assert not version(None).exists()
+    with pytest.raises(DatasetError, match="no version of 'model'"):
+        version(None).load()
+    version("2024-01-01").save("first")
+    assert version(None).exists()
+    assert not version(None, "2023-01-01").exists()
+    with pytest.raises(DatasetError, match="model@2023-01-01"):
+        version(None, "2023-01-01").load()
+
+
+def test_the_catalog_loads_any_version() -> None:
+    version("2024-01-01").save("first")
+    version("2024-02-01").save("second")
+    catalog = DataCatalog({"model": version(None)})
+    assert catalog.load("model") == "second"
+    assert catalog.load("model", version="2024-01-01") == "first"
+
+
+def test_saving_another_version_than_is_loaded_gets_kedros_warning() -> None:
+    version("2024-02-01").save("second")
+    with pytest.warns(UserWarning, match="Save version '2024-01-01' did not match load version '2024-02-01'"):
+        version("2024-01-01").save("first")
+
+
+@pytest.mark.parametrize("save", ["2024-01-01", None])
+def test_a_stream_can_be_a_version(save: str | None) -> None:
+    item = version(save)
+    stream(item, [1], [2])
+    (name,) = bodega.open().names()
+    assert name.startswith("model@")
+    assert version(None).load() == [1, 2]
+
+
+def test_versions_that_persist_are_shared_by_runs_and_a_run_goes_on_with_its_own(root, tmp_path) -> None:
+    settings = ProjectSettings(spill=(str(tmp_path / "disk"),), persist=("model",), time_to_live=1.0)
+
+    def of_run(run: str, save: str | None = None) -> BodegaDataset:
+        item = BodegaDataset(version=Version(None, save))
+        item.settle(Place(run, str(root), settings), "model")
+        return item
+
+    of_run("monday", "2024-01-01").save("first")
+    of_run("tuesday", "2024-01-02").save("second")
+    assert of_run("monday").load() == "first"
+    assert of_run("tuesday").load() == "second"
+    assert of_run("wednesday").load() == "second"
+    for run in ("monday", "tuesday"):
+        assert bodega.open(run=run).names() == []
+        bodega.open().drop_run(run)
+    assert of_run("monday").load() == "second"
+    shutil.rmtree(root)
+    assert of_run("monday").list_versions(full_path=False) == ["2024-01-02", "2024-01-01"]
+    assert of_run("monday").load() == "second"
+
+
+def test_versions_that_are_only_handed_to_other_hosts_are_the_runs_own(root, tmp_path) -> None:
+    settings = ProjectSettings(spill=("s3://bucket",))
+    assert Place("monday", shared=frozenset({"model"}), settings=settings).persists("model")
+    settings = ProjectSettings(spill=(str(tmp_path / "disk"),))
+    place = Place("monday", str(root), settings, shared=frozenset({"model"}))
+    item = BodegaDataset(version=Version(None, "2024-01-01"))
+    item.settle(place, "model")
+    item.save("first")
+    assert bodega.open(run="monday").names() == ["model@2024-01-01"]
+
+
+def test_versions_that_do_not_persist_are_the_runs_own(root) -> None:
+    def of_run(run: str) -> BodegaDataset:
+        item = BodegaDataset(version=Version(None, "2024-01-01"))
+        item.settle(Place(run, str(root)), "model")
+        return item
+
+    of_run("monday").save("first")
+    assert not of_run("tuesday").exists()
+    assert bodega.open(run="monday").names() == ["model@2024-01-01"]
+
+
+def test_a_versioned_dataset_is_rebuilt_from_its_configuration() -> None:
+    catalog = DataCatalog({"model": version("2024-01-01")})
+    catalog.save("model", [1])
+    config, credentials, load_versions, save_version = catalog.to_config()
+    assert config["model"]["versioned"] is True
+    assert DataCatalog.from_config(config, credentials, load_versions, save_version).load("model") == [1]

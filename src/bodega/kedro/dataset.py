@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kedro.framework.project import pipelines
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import VersionNotFoundError
 
 import bodega
-from bodega.errors import NotShareable, ObjectNotFound
-from bodega.kedro.preview import JSONPreview, TablePreview, is_table, json_preview, table_preview
+from bodega.codecs.chunks import Chunks
+from bodega.codecs.tabular import LIBRARIES, convert
+from bodega.errors import NotShareable, ObjectNotFound, SettingsError
+from bodega.kedro.preview import Preview, preview_of
+from bodega.kedro.versions import Versions
+from bodega.plan import stored_name
 from bodega.settings import current_task
 
 if TYPE_CHECKING:
     from bodega.kedro.place import Place
     from bodega.store import Store
+    from bodega.streams import StreamWriter
+
+CHUNKS = "chunks"
+LOAD_AS = (CHUNKS, *LIBRARIES)
+"""What ``load_as`` can be."""
 
 
-class BodegaDataset(AbstractDataset[Any, Any]):
+class _Streaming(NamedTuple):
+    """A stream that has begun."""
+
+    writer: StreamWriter
+    version: str | None
+
+
+class BodegaDataset(AbstractVersionedDataset[Any, Any]):
     """Keeps an object in bodega's store: other processes of the host read it without a copy.
 
     Loading maps the object: arrays and columns are not copied, and what a node changes in them is seen by nobody
@@ -27,6 +46,11 @@ class BodegaDataset(AbstractDataset[Any, Any]):
     skips the nodes that made them.
 
     Under ``kedro run`` the name and the run need not be given: they are the entry's name and the project's run.
+
+    What a generator node yields is saved chunk by chunk and visible when the generator has ended; it is loaded whole,
+    or with ``load_as: chunks`` as a `bodega.Chunks` to iterate over. ``load_as: pandas`` (``polars``, ``arrow``) makes
+    a frame or table one of that library, whichever it was saved as; in a transcoded name the part behind the ``@`` says
+    so. ``versioned: true`` keeps every version, in the run, or where it persists for all runs.
 
     Examples:
         Using the YAML API:
@@ -48,9 +72,16 @@ class BodegaDataset(AbstractDataset[Any, Any]):
 
         model:
           type: bodega.kedro.BodegaDataset
+          versioned: true
           spill: s3://bucket/models
           persist: true
           credentials: bucket_keys
+
+        trips@chunks:
+          type: bodega.kedro.BodegaDataset
+
+        trips@polars:
+          type: bodega.kedro.BodegaDataset
         ```
 
         Using the Python API:
@@ -77,6 +108,8 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         capacity: int | str | None = None,
         spill: str | list[str] | None = None,
         persist: bool = False,
+        load_as: str | None = None,
+        version: Version | None = None,
         credentials: dict[str, str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -89,10 +122,22 @@ class BodegaDataset(AbstractDataset[Any, Any]):
             capacity: bytes the store may take in memory, such as ``8GiB``, or a share of it, such as ``50%``.
             spill: lower tiers, the fastest first: a folder, and last a URL such as ``s3://bucket/prefix``.
             persist: call the data saved only when the last tier of ``spill`` has it too.
+            load_as: ``chunks``, or the library whose frame or table it is to be: ``pandas``, ``polars``, ``arrow``.
+            version: which one to load and to save; Kedro gives it where the entry says ``versioned: true``.
             credentials: of object storage, in obstore's words (``access_key_id``, ``endpoint``, ...), else the
                 environment's; under Kedro the name of an entry of ``credentials.yml``.
             metadata: for other plugins, such as Kedro-Viz; Kedro and bodega ignore it.
+
+        Raises:
+            SettingsError: ``load_as`` is none of those.
         """
+        # There is no path: where a version is, `Versions` knows.
+        super().__init__(cast("Any", None), version)
+        if load_as is not None and load_as not in LOAD_AS:
+            near = get_close_matches(load_as, LOAD_AS, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"it can be {', '.join(LOAD_AS)}."
+            raise SettingsError(f"load_as: {load_as!r} is not known: {remedy}")
+        self._load_as = load_as
         self.metadata = metadata
         self._name = name
         self._root = root
@@ -100,8 +145,10 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         self._options: dict[str, Any] = {"capacity": capacity, "spill": spill, "storage_options": credentials}
         self._persist = persist
         self._place: Place | None = None
+        self._shared_run: str | None = None
         self._task: str | None = None
         self._opened: Store | None = None
+        self._streaming: _Streaming | None = None
 
     def settle(self, place: Place, name: str, task: str | None = None) -> None:
         """Fill in what the entry leaves open. A dataset settles once, and stays where its data is.
@@ -115,82 +162,185 @@ class BodegaDataset(AbstractDataset[Any, Any]):
         if self._place is None:
             self._place = place
             self._name = self._name or stored_name(name)
+            suffix = name.partition("@")[2]
+            self._load_as = self._load_as or (suffix if suffix in LOAD_AS else None)
             self._root = self._root or place.root
-            self._run = self._run or place.run
+            has_own_run, self._run = self._run is not None, self._run or place.run
             settings = place.settings
             project = {"capacity": settings.capacity, "spill": settings.spill, "time_to_live": settings.time_to_live}
             self._options = {**project, **{key: value for key, value in self._options.items() if value is not None}}
-            self._persist = self._persist or place.persists(name)
+            is_kept = self._persist or settings.persists(name)  # And not only handed over to another host.
+            self._persist = is_kept or place.persists(name)
+            self._shared_run = place.versions_run if self._version and is_kept and not has_own_run else None
             self._opened = None
 
     def load(self) -> Any:
         """The object: zero-copy, and private to the caller.
 
         Raises:
-            DatasetError: nothing was saved under this name in this run, or the dataset has no name.
+            DatasetError: nothing was saved under this name in this run, it cannot be loaded as what is asked for, or
+                the dataset has no name.
         """
-        name = self._required_name()
+        store, name = self._where(self.resolve_load_version())
         try:
-            return self._store.get(name)
+            value = store.get(name)
         except ObjectNotFound as error:
-            node = maker(name)
-            hint = f" Node {node!r} makes it: run that first, under the same run." if node else ""
-            raise DatasetError(f"{error}{hint}") from error
+            raise DatasetError(f"{error}{self._hint()}") from error
+        try:
+            return self._converted(value)
+        except (TypeError, ValueError) as error:
+            how = f" (load_as: {self._load_as})" if self._load_as else ""
+            raise DatasetError(f"{name!r} cannot be loaded{how}: {error}.") from error
 
     def save(self, data: Any) -> None:
-        """Publish a value under the name.
+        """Publish a value under the name; while a stream is on, its next chunk.
 
         Raises:
             DatasetError: the value is a handle (an open file, a connection), it does not fit, or there is no name.
         """
-        name = self._required_name()
-        # Kedro saves after the node's hooks are done, and with --async in another thread: say again who is at work.
-        token = current_task.set(self._task or current_task.get())
-        try:
-            self._store.put(name, data, persist=self._persist)
-        except NotShareable as error:
-            raise DatasetError(
-                f"{error} To keep {name!r} in the process that makes it, list it under 'exclude' in bodega.yml."
-            ) from error
-        finally:
-            current_task.reset(token)
+        with self._saving():
+            if self._streaming is not None:
+                self._streaming.writer.append(data)
+                return
+            version = self.resolve_save_version()
+            store, name = self._new(version)
+            store.put(name, data, persist=self._persist)
+            self._pin(version)
+
+    def begin_stream(self) -> None:
+        """What is saved from now on are chunks of one value.
+
+        Raises:
+            DatasetError: there is no name, or the version is there already.
+        """
+        self.give_up_stream()
+        version = self.resolve_save_version()
+        store, name = self._new(version)
+        self._streaming = _Streaming(store.stream(name, persist=self._persist), version)
+
+    def end_stream(self) -> None:
+        """The chunks saved since the stream began are the value; only now anybody sees it."""
+        if self._streaming is None:
+            return
+        with self._saving():
+            self._streaming.writer.publish()
+            self._pin(self._streaming.version)
+        self._streaming = None
+
+    def give_up_stream(self) -> None:
+        """Forget the chunks of a stream that has not ended; the value is what it was before."""
+        if self._streaming is not None:
+            self._streaming.writer.close()
+            self._streaming = None
+
+    def list_versions(self, full_path: bool = True) -> list[str]:
+        """The versions there are, the newest first.
+
+        Args:
+            full_path: the names of their objects rather than the versions alone.
+        """
+        versions = self._versions
+        return [versions.object_name(version) if full_path else version for version in versions.saved()]
 
     @property
-    def preview(self) -> Callable[..., TablePreview] | Callable[..., JSONPreview]:
+    def preview(self) -> Callable[..., Preview]:
         """What Kedro-Viz calls to show the data; its return annotation, which Kedro-Viz reads, fits the object's kind.
 
         Raises:
             AttributeError: there is nothing to show, which Kedro-Viz understands.
         """
         try:
-            kind = self._store.info(self._required_name()).kind
+            store, name = self._where(self.resolve_load_version())
+            return preview_of(store, name)
         except (ObjectNotFound, DatasetError) as error:
             raise AttributeError(f"{self} has no preview: {error}") from None
-        return self._preview_table if is_table(kind) else self._preview_json
-
-    def _preview_table(self, nrows: int = 5) -> TablePreview:
-        return table_preview(self.load(), nrows)
-
-    def _preview_json(self) -> JSONPreview:
-        return json_preview(self._store.info(self._required_name()), self.load)
 
     def _exists(self) -> bool:
-        return self._store.exists(self._required_name())
+        store, name = self._where(self.resolve_load_version())
+        return store.exists(name)
 
     def _release(self) -> None:
         """Keep the object: in a grouped task Kedro releases inputs that other tasks still need."""
 
     def _describe(self) -> dict[str, Any]:
-        return {"name": self._name, "run": self._run, "root": self._root, "persist": self._persist}
+        described = {"name": self._name, "run": self._run, "root": self._root, "persist": self._persist}
+        optional = {"load_as": self._load_as, "version": self._version}
+        return described | {key: value for key, value in optional.items() if value is not None}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_opened": None, "_streaming": None}
+
+    def _converted(self, value: Any) -> Any:
+        if self._load_as == CHUNKS:
+            # So that a node reads a value the same way, whether it was streamed or not.
+            return value if isinstance(value, Chunks) else [value]
+        whole = value.whole() if isinstance(value, Chunks) else value
+        return whole if self._load_as is None else convert(whole, self._load_as)
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        # Kedro saves after the node's hooks are done, and with --async in another thread: say again who is at work.
+        token = current_task.set(self._task or current_task.get())
+        try:
+            yield
+        except NotShareable as error:
+            raise DatasetError(
+                f"{error} To keep {self._name!r} in the process that makes it, list it under 'exclude' in bodega.yml."
+            ) from error
+        finally:
+            current_task.reset(token)
 
     @property
     def _store(self) -> Store:
         if self._opened is None:
             self._opened = bodega.open(self._root, run=self._run, **self._options)
         return self._opened
+
+    @property
+    def _versions(self) -> Versions:
+        name = self._required_name()
+        if self._shared_run is None:
+            return Versions(name, self._store, None)
+        # They are kept for other runs: no time to live.
+        options = {**self._options, "time_to_live": None}
+        return Versions(name, bodega.open(self._root, run=self._shared_run, **options), self._store)
+
+    def _where(self, version: str | None) -> tuple[Store, str]:
+        """The store and the name of the object; each version has its own."""
+        if version is None:
+            return self._store, self._required_name()
+        versions = self._versions
+        return versions.kept, versions.object_name(version)
+
+    def _new(self, version: str | None) -> tuple[Store, str]:
+        store, name = self._where(version)
+        if version is not None and store.exists(name):
+            raise DatasetError(f"{name!r} is there already, and a version is never replaced: save under another one.")
+        return store, name
+
+    def _pin(self, version: str | None) -> None:
+        if version is not None:
+            self._versions.pin(version)
+
+    def _fetch_latest_load_version(self) -> str:
+        """Kedro asks for it where no version is pinned; always looked up, for another process may have saved one."""
+        if self._streaming is not None and self._streaming.version is not None:
+            return self._streaming.version
+        latest = self._versions.latest()
+        if latest is None:
+            raise VersionNotFoundError(f"There is no version of {self._name!r} in {self._run!r}.{self._hint()}")
+        return latest
+
+    def _fetch_latest_save_version(self) -> str:
+        """Kedro asks for it where none is given, before each chunk too."""
+        if self._streaming is not None and self._streaming.version is not None:
+            return self._streaming.version
+        version: str = super()._fetch_latest_save_version()
+        return version
+
+    def _hint(self) -> str:
+        node = maker(self._required_name())
+        return f" Node {node!r} makes it: run that first, under the same run." if node else ""
 
     def _required_name(self) -> str:
         if self._name is None:
@@ -199,11 +349,6 @@ class BodegaDataset(AbstractDataset[Any, Any]):
                 "in the catalog entry, or BodegaDataset(name=...). Under 'kedro run' the entry's name is filled in."
             )
         return self._name
-
-
-def stored_name(name: str) -> str:
-    """The object's name of a dataset's; transcoded datasets (``cars@pandas``, ``cars@polars``) are one object."""
-    return name.partition("@")[0]
 
 
 def maker(name: str) -> str | None:

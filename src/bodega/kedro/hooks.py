@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.framework.hooks.manager import _create_hook_manager
+from pluggy import PluginManager
 
-from bodega.kedro.config import read_settings
-from bodega.kedro.place import Project, current_place, current_project
+from bodega.kedro.place import DEFAULT_ENV, Project, current_place, current_project
 from bodega.settings import current_task
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
-DEFAULT_ENV = "local"
-"""Kedro's own, for config loaders that do not tell theirs."""
-
 
 class BodegaHooks:
     """Reads the project's settings, registers the datasets of a run, and says which node is at work."""
@@ -31,14 +29,7 @@ class BodegaHooks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Read ``bodega.yml``."""
-        loader = context.config_loader
-        current_project.set(
-            Project(
-                path=context.project_path,
-                env=context.env or getattr(loader, "default_run_env", None) or DEFAULT_ENV,
-                settings=read_settings(loader, context.project_path),
-            )
-        )
+        current_project.set(Project.of(context))
 
     @hook_impl(trylast=True)
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any], save_version: str | None) -> None:
@@ -81,10 +72,13 @@ class BodegaHooks:
         """Whatever the node's function itself puts into a store has the node as its producer."""
         current_task.set(node.name)
 
-    @hook_impl
-    def after_node_run(self) -> None:
-        """The node's function is done."""
+    @hook_impl(trylast=True)  # After hooks that change outputs.
+    def after_node_run(self, node: Node, catalog: CatalogProtocol[Any, Any], outputs: dict[str, Any]) -> None:
+        """The node's function is done, unless it is a generator: then it goes on while its chunks are saved."""
+        from bodega.kedro.streams import follow
+
         current_task.set(None)
+        follow(node, catalog, outputs)
 
     @hook_impl
     def on_node_error(self) -> None:
@@ -93,3 +87,21 @@ class BodegaHooks:
 
 
 hooks = BodegaHooks()
+
+
+def with_ours(manager: object) -> PluginManager:
+    """The hooks of a run for a runner of ours, which needs these: without them streams would not be seen to end.
+
+    Args:
+        manager: the run's, if it has one: without a session there is none, and a project may have switched ours off.
+    """
+    if not isinstance(manager, PluginManager):
+        manager = _create_hook_manager()
+    if not manager.is_registered(hooks):
+        manager.register(hooks)
+    return manager
+
+
+def has_others(manager: PluginManager | None) -> bool:
+    """Whether a run has hooks besides ours."""
+    return manager is not None and manager.get_plugins() != {hooks}

@@ -18,15 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from kedro.framework import project as kedro_project
+
 import bodega
 from bodega.errors import SettingsError
-from bodega.kedro.config import ProjectSettings
+from bodega.kedro.config import ProjectSettings, read_settings
 from bodega.plan import stored_name
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE, parse_duration
 
 if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
     from bodega.store import Store
 
+DEFAULT_ENV = "local"
+"""Kedro's own, for config loaders that do not tell theirs."""
 _KEDRO_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
 
 
@@ -55,6 +61,12 @@ class Place:
         """Whether tasks on other hosts may go on from what this one puts into the durable tier."""
         return self.shared is not None and self.settings.reaches_other_hosts
 
+    @property
+    def versions_run(self) -> str:
+        """Where the versions of datasets are that persist: all runs of the project share them."""
+        package = kedro_project.PACKAGE_NAME
+        return f"versions-{package}" if package else "versions"
+
     def open(self) -> Store:
         """The store, as seen from the run."""
         return bodega.open(
@@ -74,6 +86,17 @@ class Project:
     env: str
     settings: ProjectSettings | None = None
     """None where the project has no ``bodega.yml``."""
+
+    @classmethod
+    def of(cls, context: KedroContext) -> Project:
+        """The project of a Kedro context; reads its ``bodega.yml``.
+
+        Raises:
+            SettingsError: a key or a value there is not understood.
+        """
+        loader = context.config_loader
+        env = context.env or getattr(loader, "default_run_env", None) or DEFAULT_ENV
+        return cls(context.project_path, env, read_settings(loader, context.project_path))
 
     def place(self, run_params: Mapping[str, Any] | None = None) -> Place:
         """The place of a run with these parameters (Kedro's ``run_params``)."""
@@ -125,9 +148,7 @@ def _shared() -> frozenset[str] | None:
     try:
         return frozenset(map(stored_name, json.loads(text)))
     except (ValueError, TypeError, AttributeError):
-        raise SettingsError(
-            f"{SHARED_VARIABLE} is a JSON list of names such as '[\"model\"]', not {text!r}."
-        ) from None
+        raise SettingsError(f"{SHARED_VARIABLE} is a JSON list of names such as '[\"model\"]', not {text!r}.") from None
 
 
 def _service_run(run_params: Mapping[str, Any]) -> str | None:

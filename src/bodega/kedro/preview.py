@@ -6,19 +6,30 @@ annotation; the names are those of ``kedro_datasets._typing``, which need not be
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NewType
 
+from bodega.codecs.chunks import KIND as CHUNKS
+from bodega.codecs.chunks import Chunks
+
 if TYPE_CHECKING:
-    from bodega.layout import ObjectInfo
+    from bodega.store import Store
 
 TablePreview = NewType("TablePreview", dict[str, Any])
 """``index``, ``columns`` and ``data`` (rows), of plain JSON values."""
 JSONPreview = NewType("JSONPreview", str)
 """A JSON document."""
+
+ImagePreview = NewType("ImagePreview", str)
+"""A PNG (or another image that browsers know) in base64."""
+
+Preview = TablePreview | JSONPreview | ImagePreview
 
 _TABLES = {
     "numpy.ndarray",
@@ -30,11 +41,58 @@ _TABLES = {
     "pyarrow.Table",
 }
 _PLAIN = {"dict", "list", "tuple", "str", "int", "float", "bool"}
+_FIGURE = "matplotlib.figure.Figure"
+_IMAGES = "PIL."
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
+"""What the images begin with that browsers show whatever they are called: PNG, JPEG, GIF."""
+_LARGEST_IMAGE = 16 << 20
+"""Bytes that are looked at to find out whether they are an image."""
 
 
-def is_table(kind: str) -> bool:
-    """Whether objects of this kind (see `ObjectInfo.kind`) are shown as rows and columns."""
-    return kind in _TABLES
+def preview_of(store: Store, name: str) -> Callable[..., Preview]:
+    """A function that shows an object, annotated with the way to show it; of a stream it shows the first chunk.
+
+    Raises:
+        ObjectNotFound: no such name.
+    """
+    info = store.info(name)
+    kind = str(info.schema.get("of", info.kind)) if info.kind == CHUNKS else info.kind
+
+    def load() -> Any:
+        value = store.get(name)
+        return value[0] if isinstance(value, Chunks) else value
+
+    def table(nrows: int = 5) -> TablePreview:
+        return table_preview(load(), nrows)
+
+    def image() -> ImagePreview:
+        return image_preview(load())
+
+    def plain() -> JSONPreview:
+        return json_preview(load())
+
+    def facts() -> JSONPreview:
+        return json_preview(asdict(info))  # Without unpickling it.
+
+    if kind in _TABLES:
+        return table
+    if kind == _FIGURE or kind.startswith(_IMAGES):
+        return image
+    if kind in ("bytes", "bytearray") and info.nbytes <= _LARGEST_IMAGE and load().startswith(_MAGIC):
+        return image
+    return plain if kind in _PLAIN else facts
+
+
+def image_preview(value: Any) -> ImagePreview:
+    """A figure of matplotlib, an image of Pillow, or the bytes of an image file."""
+    data = value
+    if not isinstance(value, (bytes, bytearray)):
+        file = BytesIO()
+        (value.savefig if hasattr(value, "savefig") else value.save)(file, format="png")
+        data = file.getvalue()
+        if "matplotlib.pyplot" in sys.modules and hasattr(value, "savefig"):
+            sys.modules["matplotlib.pyplot"].close(value)  # Unpickled, it is one of pyplot's, which keeps them all.
+    return ImagePreview(base64.b64encode(data).decode())
 
 
 def table_preview(value: Any, nrows: int) -> TablePreview:
@@ -68,10 +126,9 @@ def table_preview(value: Any, nrows: int) -> TablePreview:
     )
 
 
-def json_preview(info: ObjectInfo, load: Callable[[], Any]) -> JSONPreview:
-    """A plain value as JSON; of anything else what the store knows about it, without unpickling it."""
-    shown = load() if info.kind.removeprefix("builtins.") in _PLAIN else asdict(info)
-    return JSONPreview(json.dumps(shown, default=str, skipkeys=True, indent=2))
+def json_preview(value: Any) -> JSONPreview:
+    """A value as JSON, as far as it goes: what JSON does not know is shown as text."""
+    return JSONPreview(json.dumps(value, default=str, skipkeys=True, indent=2))
 
 
 def _plain(item: Any) -> str | int | float | bool | None:

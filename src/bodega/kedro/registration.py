@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataset
+from kedro.io import (
+    AbstractDataset,
+    AbstractVersionedDataset,
+    DataCatalog,
+    DatasetError,
+    MemoryDataset,
+    SharedMemoryDataset,
+)
 
 from bodega.errors import SettingsError
-from bodega.kedro.dataset import BodegaDataset, maker, stored_name
+from bodega.kedro.dataset import BodegaDataset, maker
+from bodega.kedro.versions import MARK
+from bodega.plan import stored_name
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
     from bodega.kedro.place import Place
+
+_IN_MEMORY = MemoryDataset | SharedMemoryDataset
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +58,7 @@ def register(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Plac
         elif isinstance(dataset, BodegaDataset):
             dataset.settle(place, name, task)
             joins = False
-        elif isinstance(dataset, (MemoryDataset, SharedMemoryDataset)):
+        elif isinstance(dataset, _IN_MEMORY):
             joins = _moves(name, dataset, place, made_here=made_here, apart=apart)
         else:
             joins = place.settings.overrides(name) and (made_here or _is_available(name, place))
@@ -56,15 +67,22 @@ def register(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Plac
 
 
 def register_stored(catalog: CatalogProtocol[Any, Any], place: Place) -> None:
-    """For a notebook or Kedro-Viz: settle the catalog's datasets, and add what earlier runs left in the store."""
+    """For a notebook or Kedro-Viz: settle the catalog's datasets, and put in what earlier runs left in the store."""
     if not isinstance(catalog, DataCatalog):  # A class of the project's own, which may not list what it holds.
         return
     for name in catalog.filter(type_regex=rf"\.{BodegaDataset.__name__}$"):
         dataset = catalog.get(name)
         if isinstance(dataset, BodegaDataset):
             dataset.settle(place, name)
-    for name in place.open().names():
-        if name not in catalog and place.settings.covers(name):
+    stored = place.open().names()
+    made = set(map(stored_name, stored))  # Of a version, too, the name of its dataset is what stands before the mark.
+    for name in catalog.keys():  # noqa: SIM118 - a catalog is no mapping
+        if stored_name(name) in made and place.settings.overrides(name):
+            dataset = catalog.get(name)
+            if not isinstance(dataset, BodegaDataset | _IN_MEMORY):
+                _put_in(catalog, name, dataset, place, None)
+    for name in stored:
+        if MARK not in name and name not in catalog and place.settings.covers(name):
             _put_in(catalog, name, None, place, None)
 
 
@@ -126,7 +144,8 @@ def _put_in(
     place: Place,
     task: str | None,
 ) -> None:
-    dataset = BodegaDataset(metadata=getattr(old, "metadata", None))
+    version = old._version if isinstance(old, AbstractVersionedDataset) else None  # noqa: SLF001 - a subclass knows it
+    dataset = BodegaDataset(metadata=getattr(old, "metadata", None), version=version)
     dataset.settle(place, name, task)
     if old is None:
         catalog[name] = dataset

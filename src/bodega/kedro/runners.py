@@ -13,6 +13,7 @@ from kedro.io.data_catalog import SharedMemoryDataCatalog
 from kedro.runner.runner import AbstractRunner
 
 from bodega.kedro import resume
+from bodega.kedro.hooks import with_ours
 from bodega.kedro.place import current_place, place_apart
 from bodega.kedro.registration import register
 from bodega.kedro.resume import RunRecord
@@ -34,7 +35,14 @@ class _OverTheStore(AbstractRunner):
     _apart = False
     """Whether every node runs in a process of its own."""
 
-    def run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], *args: Any, **options: Any) -> dict[str, Any]:
+    def run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
+        hook_manager: PluginManager | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> dict[str, Any]:
         """Register the pipeline's datasets, then run as Kedro does.
 
         Raises:
@@ -45,7 +53,7 @@ class _OverTheStore(AbstractRunner):
         register(pipeline, catalog, place, apart=self._apart)
         self._record = RunRecord(place)
         left = resume.missing(pipeline, catalog, self._record, place) if resume.is_asked_for() else pipeline
-        outcome = super().run(left, catalog, *args, **options)
+        outcome = super().run(left, catalog, with_ours(hook_manager), *args, **options)
         resume.forget_inner(pipeline, place)
         return outcome
 

@@ -29,21 +29,22 @@ from typing import Any, cast
 from kedro.framework import project
 from kedro.framework.hooks.manager import (
     _create_hook_manager,
-    _NullPluginManager,
     _register_hooks,
     _register_hooks_entry_points,
 )
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline.node import Node
 from kedro.runner import Task
-from pluggy import PluginManager
 
 from bodega.errors import TaskFailed
+from bodega.kedro.hooks import has_others, with_ours
 
 START_METHODS = ("fork", "spawn", "forkserver")
 GRACE_SECONDS = 3.0
 """How long interrupted workers may clean up before they are killed."""
 
+_DO_NOT_FORK = ("obstore", "polars")
+"""Libraries with threads that do not survive a fork: what waits for them in the child waits forever."""
 _STOP = b""
 
 
@@ -57,6 +58,7 @@ class _Setup:
     package_name: str | None
     logging_config: dict[str, Any]
     runs_hooks: bool
+    """Those of plugins and of the project."""
 
 
 class WorkerTraceback(Exception):
@@ -102,8 +104,7 @@ class WorkerPool(Executor):
 
     def _start(self, task: Task) -> None:
         name = os.environ.get("KEDRO_MP_CONTEXT")
-        # The threads of the client of object storage do not survive a fork.
-        default = "spawn" if "obstore" in sys.modules else None
+        default = None if sys.modules.keys().isdisjoint(_DO_NOT_FORK) else "spawn"
         context = multiprocessing.get_context(name if name in START_METHODS else default)
         setup = _Setup(
             catalog=bytes(ForkingPickler.dumps(task.catalog)),
@@ -111,7 +112,7 @@ class WorkerPool(Executor):
             run_id=task.run_id,
             package_name=project.PACKAGE_NAME,
             logging_config=dict(project.LOGGING),
-            runs_hooks=isinstance(task.hook_manager, PluginManager),
+            runs_hooks=has_others(task.hook_manager),
         )
         # All of them before the first thread: a fork is safest while there is but one.
         self._workers = [_Worker(context, setup) for _ in range(self._max_workers)]
@@ -229,16 +230,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _prepare(setup: _Setup) -> Callable[[Node], None]:
-    hook_manager: PluginManager = cast("PluginManager", _NullPluginManager())
+    hook_manager = _create_hook_manager()
     if setup.package_name is not None and setup.package_name != project.PACKAGE_NAME:
         # A fresh interpreter (spawn, forkserver) knows nothing of the project yet.
         project.configure_project(setup.package_name)
         project.validate_settings()  # An error in them would go unnoticed otherwise, and with it the project's hooks.
         project.configure_logging(setup.logging_config)
     if setup.runs_hooks:
-        hook_manager = _create_hook_manager()
         _register_hooks(hook_manager, project.settings.HOOKS)
         _register_hooks_entry_points(hook_manager, project.settings.DISABLE_HOOKS_FOR_PLUGINS)
+    hook_manager = with_ours(hook_manager)
     catalog: CatalogProtocol[Any, Any] = pickle.loads(setup.catalog)
 
     def run(node: Node) -> None:
