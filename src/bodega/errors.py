@@ -42,12 +42,20 @@ class ObjectNotFound(BodegaError, KeyError):
     """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike)."""
 
 
+class LintError(BodegaError, ValueError):
+    """A project would lose data or stop in the middle of a run (``findings``: those of lint that are errors)."""
+
+
 class NotShareable(BodegaError, TypeError):
     """The value is a handle to something (an open file, a lazy query), or cannot be pickled; ``kind`` names its type."""
 
 
 class CannotRebuild(BodegaError, ImportError):
     """An object needs a class or a module that cannot be imported here (``module``, where it is known)."""
+
+
+class ClusterError(BodegaError, ConnectionError):
+    """A cluster cannot be reached, or refuses what was asked of it (``status`` of its answer, where there was one)."""
 
 
 class LayoutError(BodegaError, ValueError):

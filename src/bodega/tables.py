@@ -6,9 +6,10 @@ import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from bodega.settings import format_size
@@ -16,6 +17,31 @@ from bodega.settings import format_size
 if TYPE_CHECKING:
     from bodega.doctor import Finding
     from bodega.layout import ObjectInfo
+
+
+class Problem(Protocol):
+    """What `print_problems` shows."""
+
+    @property
+    def level(self) -> str:
+        """``error`` or ``warning``."""
+
+    @property
+    def code(self) -> str:
+        """The kind of problem."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+
+    @property
+    def message(self) -> str:
+        """What is the matter."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+
 
 _WIDEST = 100_000
 """Columns of a pipe."""
@@ -100,6 +126,21 @@ def print_findings(findings: Sequence[Finding]) -> None:
         if finding.remedy:
             console.print(f"\n# {finding.check}", style="dim")
             console.print(finding.remedy, soft_wrap=True)
+
+
+def print_problems(findings: Sequence[Problem]) -> None:
+    """Problems by their kind: what each is about, what is the matter, and its remedy."""
+    console = _console()
+    heading = None
+    for finding in findings:
+        if heading != (finding.level, finding.code):
+            heading = (finding.level, finding.code)
+            console.print(f"{finding.level} {finding.code}", style=_COLORS[finding.level])
+        console.print(f"  {printable(finding.subject)}", style="bold", soft_wrap=True)
+        for sentence, style in ((finding.message, ""), (f"-> {finding.remedy}", "dim")):
+            console.print(Padding(printable(sentence), (0, 0, 0, 4), expand=False), style=style)
+    if findings:
+        console.print()
 
 
 def printable(text: str) -> str:

@@ -56,6 +56,7 @@ def commands() -> None:
         "catalog": "bodega.kedro.catalog.catalog",
         "docker": "bodega.kedro.docker.docker",
         "info": "bodega.kedro.objects.info",
+        "lint": "bodega.kedro.lint_command.lint",
         "ls": "bodega.kedro.objects.ls",
         "rm": "bodega.kedro.objects.rm",
         "usage": "bodega.kedro.objects.usage",

@@ -1,0 +1,190 @@
+"""What lint finds in how a project is deployed: each task in a pod of its own, with files that go with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from bodega.errors import SettingsError
+from bodega.k8s.image import PROJECT_FOLDER
+from bodega.k8s.names import unique_names
+from bodega.kedro.findings import Examined, Finding, listed
+from bodega.kedro.lint_data import file_of
+from bodega.kedro.parameters import is_passable, used_parameters
+from bodega.plan import matches
+
+if TYPE_CHECKING:
+    from bodega.kedro.inventory import Entry
+
+
+def image(examined: Examined) -> Iterator[Finding]:
+    """Nothing that pods could run."""
+    if examined.deployment.image is None:
+        yield Finding(
+            "error",
+            "no-image",
+            "deployment.image",
+            "There is no image that the tasks could run in.",
+            "Build one (kedro bodega docker build), and name it under 'deployment' in bodega.yml or with --image.",
+        )
+
+
+def resources(examined: Examined) -> Iterator[Finding]:
+    """Tasks that ask for nothing, or for what cannot be had together."""
+    nodes = {node.name: node for node in examined.project.pipeline.nodes}
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for task in examined.plan.tasks:
+        try:
+            asked = examined.deployment.for_task(nodes[node] for node in task.nodes).resources
+        except SettingsError as error:
+            yield Finding("error", "resources-conflict", task.name, str(error), "Change the grouping or the rules.")
+            continue
+        for kind, value in (("cpu", asked.cpu), ("memory", asked.memory)):
+            if value is None:
+                lacking[task.name].append(kind)
+    for kinds in ("cpu and memory", "cpu", "memory"):
+        tasks = [name for name, lacks in lacking.items() if " and ".join(lacks) == kinds]
+        if tasks:
+            yield Finding(
+                "warning",
+                "no-resources",
+                listed(tasks),
+                f"No {kinds} is asked for, so the cluster may put too many of them on one host, or end them.",
+                "Set deployment.resources for all, and deployment.tasks for some, such as {cpu: 1, memory: 2Gi}.",
+            )
+
+
+def idle_rules(examined: Examined) -> Iterator[Finding]:
+    """Rules about nodes that the project does not have."""
+    nodes = [node for pipeline in examined.project.pipelines.values() for node in pipeline.nodes]
+    for number, rule in enumerate(examined.deployment.rules):
+        for pattern in rule.patterns:
+            if not any(matches(pattern, node) for node in nodes):
+                kind, _, glob = pattern.partition(":")
+                yield Finding(
+                    "warning",
+                    "pattern-matches-nothing",
+                    f"deployment.tasks[{number}].{kind}s",
+                    f"The pattern {glob!r} matches no {kind} of the project.",
+                    f"Correct or remove it in {examined.project.settings.source}.",
+                )
+
+
+def alike_names(examined: Examined) -> Iterator[Finding]:
+    """Names that read the same once they are fit for Kubernetes."""
+    parameters = used_parameters(examined.project.pipeline.datasets(), examined.project.parameters)
+    for what, names, are_parameters in (
+        ("tasks", [task.name for task in examined.plan.tasks], False),
+        ("parameters", list(parameters), True),
+    ):
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            # By itself, so that nothing is added to tell it from others.
+            alike[unique_names([name], parameters=are_parameters)[name]].append(name)
+        for clean, same in alike.items():
+            if len(same) > 1:
+                yield Finding(
+                    "warning",
+                    "names-alike",
+                    listed(same),
+                    f"As names of {what} in Kubernetes they are all {clean!r}, and get digests to tell them apart.",
+                    "Rename all but one, so that people can tell them apart too.",
+                )
+
+
+def local_files(examined: Examined) -> Iterator[Finding]:
+    """Files that go with the pod that writes them."""
+    for entry in examined.datasets:
+        if not entry.is_made_here or entry.home != "elsewhere" or not _goes_with_pod(examined, entry):
+            continue
+        path = (file_of(entry) or ("", ""))[1]
+        if entry.crosses:
+            yield Finding(
+                "error",
+                "local-file-crosses",
+                entry.name,
+                f"Node {entry.made_by!r} writes the file {path} in its pod, where the tasks that read it do not see it.",
+                "List it under 'override' in bodega.yml, so that it goes to the store; or put it into object storage, onto "
+                "a volume of the deployment, or the nodes into one group.",
+            )
+        else:
+            yield Finding(
+                "warning",
+                "local-file-lost",
+                entry.name,
+                f"Node {entry.made_by!r} writes the file {path} in its pod, with which it goes.",
+                "Put it into object storage or onto a volume of the deployment, or let it persist in the store.",
+            )
+
+
+def made_by_others(examined: Examined) -> Iterator[Finding]:
+    """Data of pipelines that are not part of the workflow, whose run begins empty."""
+    for entry in examined.datasets:
+        if entry.home in {"store", "memory"} and not entry.is_made_here and entry.made_by and entry.read_by:
+            yield Finding(
+                "error",
+                "made-by-another-pipeline",
+                entry.name,
+                f"Nodes {listed(entry.read_by)} read it, but node {entry.made_by!r}, which makes it, is in another pipeline, "
+                f"and the run of a workflow begins with nothing.",
+                "Add that pipeline with --pipelines, or define the dataset as a file in object storage.",
+            )
+
+
+def one_host(examined: Examined) -> Iterator[Finding]:
+    """Tasks that share data but have no tier that all hosts reach."""
+    is_shared = any(entry.home == "store" and entry.crosses for entry in examined.datasets)
+    if is_shared and not examined.project.settings.reaches_other_hosts:
+        yield Finding(
+            "warning",
+            "one-host",
+            "spill",
+            "There is no durable tier that other hosts can reach, so all tasks are tied to one host, and a retry cannot go "
+            "on anywhere else.",
+            "Name one as the last of 'spill' in bodega.yml, such as s3://bucket/prefix.",
+        )
+
+
+def unpassable_parameters(examined: Examined) -> Iterator[Finding]:
+    """Parameters that have no text that Argo could pass."""
+    parameters = used_parameters(examined.project.pipeline.datasets(), examined.project.parameters)
+    for name, value in parameters.items():
+        if not is_passable(value):
+            yield Finding(
+                "warning",
+                "parameter-not-passable",
+                name,
+                f"Its value, a {type(value).__name__}, cannot go through Argo as a text, so it cannot be given at submission.",
+                "Use texts without '{{', numbers, lists and keys with values, or leave it to the configuration.",
+            )
+
+
+CHECKS = (
+    image,
+    resources,
+    idle_rules,
+    alike_names,
+    local_files,
+    made_by_others,
+    one_host,
+    unpassable_parameters,
+)
+
+
+def _goes_with_pod(examined: Examined, entry: Entry) -> bool:
+    """Whether a dataset is a file that lies on no volume of the deployment."""
+    file = file_of(entry)
+    if file is None or file[0] not in {"file", "local"}:
+        return False
+    path = PurePosixPath(file[1])
+    if path.is_relative_to(examined.project.project_path):
+        path = PurePosixPath(PROJECT_FOLDER) / path.relative_to(examined.project.project_path)
+    elif not path.is_absolute():
+        path = PurePosixPath(PROJECT_FOLDER) / path
+    return not _is_on(path, (volume.mount_path for volume in examined.deployment.volumes))
+
+
+def _is_on(path: PurePosixPath, folders: Iterable[str]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
