@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from bodega.kedro.dataset import BodegaDataset
     from bodega.kedro.runners import ParallelRunner, SequentialRunner, ThreadRunner
 
@@ -25,6 +27,13 @@ def __getattr__(name: str) -> Any:
 
         return getattr(runners, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """What ``%load_ext bodega.kedro`` calls: ``store`` is the project's store from then on."""
+    from bodega.kedro import notebook
+
+    notebook.load_ipython_extension(ipython)
 
 
 def __dir__() -> list[str]:
