@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,9 @@ PIPELINE = """
     node(add, ["doubled", "halved"], "total", name="add"),
 """
 """The diamond: ``make`` -> ``double`` and ``halve`` -> ``add``."""
+
+BIKESHARE = Path(__file__).parent.parent / "projects" / "bikeshare"
+"""A project that was not made for bodega, and runs through files or, with the environment ``bodega``, the store."""
 
 
 @dataclass
@@ -155,7 +159,7 @@ def make_project(
 
     yield make
     for name in set(sys.modules) - before:
-        if name.startswith("shop_"):
+        if name.startswith(("shop_", BIKESHARE.name)):
             del sys.modules[name]
     kedro_project.PACKAGE_NAME = None
     kedro_project.pipelines.configure(None)
@@ -165,6 +169,12 @@ def make_project(
 def project(make_project: Callable[[str], KedroProject]) -> KedroProject:
     """A project that has not opted in."""
     return make_project("little-shop")
+
+
+@pytest.fixture
+def bikeshare(make_project: object, tmp_path: Path) -> KedroProject:
+    """A copy of the other project."""
+    return KedroProject(Path(shutil.copytree(BIKESHARE, tmp_path / BIKESHARE.name)), BIKESHARE.name)
 
 
 @pytest.fixture
