@@ -111,7 +111,7 @@ def test_the_image_runs_as_an_ordinary_user_and_holds_nothing_that_it_should_not
     assert {"./pyproject.toml", "./data/01_raw/house_prices.csv", "./conf/bodega/bodega.yml"} <= project
     assert not [name for name in project if "credentials" in name or name.endswith(".whl") or "Dockerfile" in name]
     caches = "find / -xdev ( -path */.cache/* -o -path /tmp/* -o -name bodega*.whl )"
-    assert run_container(image, *caches.split()) == ""
+    assert run_container(image, *caches.split(), options=("--user=0",)) == ""
     # Neither the index nor the package manager of the first stage.
     history = subprocess.run(["docker", "history", "--no-trunc", image], capture_output=True, text=True, check=True)
     assert "PIP_" not in history.stdout.replace("PIP_CERT", "")
