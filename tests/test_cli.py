@@ -8,7 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -360,7 +360,8 @@ def test_rm_asks_on_a_terminal(store: bodega.Store, answer: str | None, code: in
             # One that comes between the prompt and the wait for an answer shows only at the next: press again.
             while program.poll() is None:
                 program.send_signal(signal.SIGINT)
-                time.sleep(0.1)
+                with suppress(subprocess.TimeoutExpired):
+                    program.wait(2)  # Long enough for it to end: a signal while it does would be its end.
         else:
             os.write(here, answer.encode())
         rest = program.stderr.read()
@@ -405,3 +406,11 @@ def test_a_root_that_may_not_be_read_is_the_commands_business(root: Path) -> Non
     (option,) = (each for each in main.commands["doctor"].params if each.name == "root")
     # Click's own check would keep the doctor from saying why.
     assert option.type.readable is False
+
+
+def test_an_empty_run_is_no_run(store: bodega.Store) -> None:
+    """A variable of a shell script that is not set must not remove the run ``default``."""
+    result = run("rm", "--run", "", "--yes")
+    assert result.exit_code != 0
+    assert "name of a run is empty" in result.output
+    assert len(store) == 3

@@ -141,4 +141,6 @@ def format_size(nbytes: int) -> str:
 
 def resolve_run(run: str | None = None) -> str:
     """The run: the argument, else ``BODEGA_RUN``, else ``default``."""
-    return run or os.environ.get(RUN_VARIABLE) or DEFAULT_RUN
+    if run is None:
+        return os.environ.get(RUN_VARIABLE) or DEFAULT_RUN
+    return run

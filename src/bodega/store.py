@@ -101,6 +101,9 @@ class Store(MutableMapping[str, Any]):
         to_filename(run, what="run")
         if options.trust not in get_args(Trust):
             raise SettingsError(f"The trust of a store is 'code' or 'data', not {options.trust!r}.")
+        for key in ("verify", "group"):
+            if not isinstance(getattr(options, key), bool):
+                raise SettingsError(f"{key}= is True or False, not {getattr(options, key)!r}.")
         self._root = root
         self._run = run
         self._options = options
@@ -290,7 +293,13 @@ class Store(MutableMapping[str, Any]):
         return dropped
 
     def usage(self) -> Usage:
-        """What the store takes and what is left."""
+        """What the store takes and what is left.
+
+        Raises:
+            RootError: the root or a lower folder is gone.
+        """
+        for tier in self._stack.folders:
+            tier.root.require()
         runs = [self._tier.names(run) for run in self._tier.runs()]
         return Usage(
             root=str(self._root.path),
@@ -310,7 +319,12 @@ class Store(MutableMapping[str, Any]):
 
         Args:
             empty_pool: also give the memory of warm segments back to the system.
+
+        Raises:
+            RootError: the root or a lower folder is gone.
         """
+        for tier in self._stack.folders:
+            tier.root.require()
         expired = self._stack.expired_runs()
         for run in expired:
             self._stack.drop_run(run)
@@ -398,7 +412,18 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
 
         return ObjectStorageTier(url, options=options.storage_options)
     folder, _, capacity = url.partition(_CAPACITY)
+    if "?" in folder or (capacity == "" and url.endswith(_CAPACITY)):
+        raise SettingsError(
+            f"The lower tier {url!r} is not understood: write a folder, or '/folder{_CAPACITY}1TiB' (spill=)."
+        )
     _check_apart(Path(folder), root.path)
+    if not os.path.exists(folder) and url in recall(root).get("spill", ()):
+        raise RootError(
+            f"The lower tier {folder} is gone, and with it what this store moved there. Mount it again; or make an empty "
+            f"folder there, if nothing of it is needed.",
+            path=folder,
+            reason="removed",
+        )
     lower = open_root(folder, group=options.group, warm=False)
     claim(lower, root)
     return _directory(lower, capacity or None)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.errors import StoreFull
+from bodega.errors import StoreFull, TierError
 from bodega.memory import cgroups
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -82,7 +82,7 @@ WRITER = """
 import json, random, sys
 sys.path.insert(0, sys.argv[3])
 import _values, bodega
-from bodega.errors import StoreFull
+from bodega.errors import StoreFull, TierError
 store = bodega.open(sys.argv[1], capacity="100%")
 chance = random.Random(int(sys.argv[4]))
 published, full, puts = {}, 0, 0
@@ -218,7 +218,7 @@ def test_persisting_to_a_full_disk_says_so_and_keeps_what_is_in_memory(root, mou
     store = bodega.open(root, spill=point / "below")
     store.put("x", make("x", 1, 1_100_000), persist=True)
     fill(point)
-    with pytest.raises(StoreFull) as caught:
+    with pytest.raises(TierError) as caught:
         store.put("y", make("y", 1, 1_100_000), persist=True)
     assert str(point / "below") in str(caught.value)
     assert check(store.get("x"), "x") == check(store.get("y"), "y") == 1
@@ -231,7 +231,7 @@ LIMITED = """
 import json, os, sys, threading
 sys.stdin.readline()
 import numpy as np, bodega
-from bodega.errors import StoreFull
+from bodega.errors import StoreFull, TierError
 from bodega.memory import cgroups
 MIB = 1 << 20
 group, nbytes = sys.argv[2], int(sys.argv[3])

@@ -473,3 +473,29 @@ def test_a_root_that_was_removed_is_named(root):
     with pytest.raises(RootError, match="gone"):
         store.put("x", 1)
     bodega.open(root).put("x", 1)
+
+
+def test_a_lower_folder_that_is_gone_is_named(root, tmp_path):
+    """What lies on a disk that is not mounted must not look as if it had never been there."""
+    store = bodega.open(root, spill=tmp_path / "below")
+    store.put("x", 1, persist=True)
+    (tmp_path / "below").rename(tmp_path / "elsewhere")
+    for ask in (lambda: store["y"], store.names, store.usage, store.sweep, lambda: bodega.open(root)):
+        with pytest.raises(RootError, match="below is gone"):
+            ask()
+    assert not (tmp_path / "below").exists() and store["x"] == 1
+    (tmp_path / "elsewhere").rename(tmp_path / "below")
+    assert bodega.open(root).names() == ["x"]
+
+
+@pytest.mark.parametrize("spill", ["/below?foo=1", "/below?capacity="])
+def test_a_lower_folder_that_is_not_understood_is_refused(root, tmp_path, spill):
+    with pytest.raises(SettingsError, match="is not understood"):
+        bodega.open(root, spill=f"{tmp_path}{spill}")
+    assert not list(tmp_path.glob("below*"))
+
+
+@pytest.mark.parametrize("option", ["group", "verify"])
+def test_a_text_is_no_yes(root, option):
+    with pytest.raises(SettingsError, match=f"{option}= is True or False"):
+        bodega.open(root, **{option: "no"})

@@ -46,7 +46,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 def say_where(error: BaseException | None, path: str) -> None:
     """Add a path to an error of a call that took a descriptor, which cannot name its file."""
-    if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.filename is None:
+    if isinstance(error, OSError) and not isinstance(error, BodegaError) and error.errno and error.filename is None:
         error.filename = path
 
 

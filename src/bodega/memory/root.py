@@ -82,6 +82,20 @@ class Root:
         """What it is on."""
         return filesystem_of(self.path)
 
+    def require(self) -> None:
+        """Complain where the root is gone: what it held must not look as if it had never been there.
+
+        Raises:
+            RootError: it is.
+        """
+        if not os.path.isdir(self.tmp):
+            raise RootError(
+                f"The root {self.path} is gone, or a part of it: somebody removed or unmounted it while the store was open. "
+                "Bring it back, or open the store again to make a new one.",
+                path=str(self.path),
+                reason="removed",
+            )
+
     @property
     def file_mode(self) -> int:
         """Of a segment that is not pinned."""

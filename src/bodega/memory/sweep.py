@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bodega.memory import files, ledger, pool
 from bodega.memory.root import Root
 
-INTERVAL = 60.0
+INTERVAL = 15.0
 """Seconds between the small sweeps that puts do."""
 _MOST = 32
 """Left-overs that a small sweep looks at."""

@@ -18,7 +18,16 @@ from functools import partial
 
 from bodega import events, layout
 from bodega.codecs import Sink
-from bodega.errors import InvalidName, LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreBusy, StoreFull
+from bodega.errors import (
+    InvalidName,
+    LayoutError,
+    ObjectNotFound,
+    ObjectReplaced,
+    SettingsError,
+    StoreBusy,
+    StoreFull,
+    TierError,
+)
 from bodega.memory import ledger, locks
 from bodega.names import is_record
 from bodega.tiers.base import Tier
@@ -207,10 +216,12 @@ class TierStack:
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
+        self._require_folders()
         return _union(tier.names(run) for tier in self._tiers)
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
+        self._require_folders()
         return _union(tier.runs() for tier in self._tiers)
 
     def drop_run(self, run: str) -> None:
@@ -236,7 +247,12 @@ class TierStack:
                     if persist and tier is self.lower[-1]:
                         new.sync_names(run)
                 elif persist and tier is self.lower[-1]:
-                    self._persist(new, run, name)
+                    try:
+                        self._persist(new, run, name)
+                    except StoreFull as error:
+                        raise TierError(
+                            f"{name!r} is in memory, but not persisted: {error}", tier=tier.url, run=run, name=name
+                        ) from error
                 else:
                     tier.delete(run, name)
 
@@ -370,6 +386,10 @@ class TierStack:
             f"{name!r} cannot be persisted: the store {self.top.url} has no lower tier. Name one (spill=), such as a "
             "folder on a disk or s3://bucket/prefix."
         )
+
+    def _require_folders(self) -> None:
+        for tier in self._folders:
+            tier.root.require()
 
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
         from difflib import get_close_matches  # Slow to import, and seldom needed.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from types import TracebackType
 
 from bodega import layout
-from bodega.errors import BodegaError, RootError
+from bodega.errors import BodegaError, StoreFull
 from bodega.memory import files, locks
 from bodega.tiers.admission import Admission
 
@@ -71,14 +70,15 @@ class Writing(files.Draft):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        if self._published or not isinstance(error, OSError) or isinstance(error, BodegaError):
+        if self._published or not isinstance(error, OSError):
             return
-        if isinstance(error, FileNotFoundError) and not os.path.isdir(self._root.tmp):
-            raise RootError(
-                f"The root {self._root.path} is gone, or a part of it: somebody removed it while the store was open. Open the "
-                "store again to make a new one.",
-                path=str(self._root.path),
-                reason="removed",
-            ) from error
+        if isinstance(error, StoreFull) and not hasattr(
+            error, "name"
+        ):  # A lock file, say: what matters is what was put.
+            raise self._full(self._name, None) from error
+        if isinstance(error, BodegaError):
+            return
+        if isinstance(error, FileNotFoundError):
+            self._root.require()
         if error.errno in locks.FULL:
             raise self._full(self._name, None) from error
