@@ -7,6 +7,8 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "argo-manifests": "bodega.bench.argo_manifests",
+    "argo-report": "bodega.bench.argo_report",
     "pipeline": "bodega.bench.pipeline.command",
     "report": "bodega.bench.pipeline.command",
     "store": "bodega.bench.store",
@@ -22,7 +24,7 @@ class _Benchmarks(click.Group):
 
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         module = _COMMANDS.get(cmd_name)
-        return None if module is None else getattr(import_module(module), cmd_name)
+        return None if module is None else getattr(import_module(module), cmd_name.replace("-", "_"))
 
 
 @click.group(cls=_Benchmarks)

@@ -20,13 +20,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from bodega.bench.distance import Distance
 from bodega.bench.machine import machine
 from bodega.bench.pipeline.journal import ALL_SCALES, Journal
 from bodega.bench.pipeline.media import MEDIA, SOCKET_VARIABLE, Medium
 from bodega.bench.pipeline.places import Places
+from bodega.bench.pipeline.showing import as_rich
 from bodega.bench.s3_server import Bucket
 from bodega.memory.filesystems import filesystem_of
 
@@ -281,11 +281,6 @@ def _report(folder: Path, *, as_json: bool) -> None:
     else:
         console = Console(highlight=False)
         for table in tables:
-            shown = Table(title=table.title, title_justify="left")
-            for number, heading in enumerate(table.header):
-                shown.add_column(heading, justify="right" if number and table.is_numbers else "left")
-            for row in table.rows:
-                shown.add_row(*row)
-            console.print(shown)
+            console.print(as_rich(table))
     # Where the files are is for people: with --json it must not mix with the output.
     click.echo(f"Written: {folder / 'report.html'}, report.md, results.json", err=as_json)

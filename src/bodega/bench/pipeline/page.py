@@ -20,7 +20,7 @@ p { max-width: 48rem; margin: .3rem 0 .7rem; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .7rem .28rem 0; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
   white-space: nowrap; }
-th:first-child, td:first-child, .words td { text-align: left; }
+th:first-child, td:first-child, .words td, .words th { text-align: left; }
 .words td { white-space: normal; }
 thead th { border-bottom: 2px solid #999; }
 tr.ours { font-weight: 650; background: #fdf3ec; }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -12,9 +11,6 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bodega.bench.pipeline.media import FLOOR, MEDIA, SIMULATED
 from bodega.bench.pipeline.summary import PARTS, Cell, Cells
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and a marker for each besides.
 _COLOURS = ("#d55e00", "#000000", "#e69f00", "#8c8c8c", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#117733", "#882255",
@@ -67,10 +63,10 @@ def _of(cells: Cells, medium: str) -> list[Cell]:
     return sorted((cell for cell in cells.values() if cell.medium == medium), key=lambda cell: cell.scale)
 
 
-def _lines(
-    cells: Cells, titles: Mapping[str, str], value: Callable[[Cell], float | None], label: str
-) -> tuple[Figure, Axes] | None:
-    """A line for each medium, both axes logarithmic."""
+def _lines(cells: Cells, titles: Mapping[str, str], value: Callable[[Cell], float | None], label: str) -> Figure | None:
+    """A line for each medium, both axes logarithmic; None where there are no two scales, or no values."""
+    if len(_scales(cells)) < 2:
+        return None
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     for medium in _media(cells):
@@ -100,24 +96,21 @@ def _lines(
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    return figure, axes
+    return figure
 
 
 def _time(cells: Cells, titles: Mapping[str, str]) -> Figure | None:
-    drawn = _lines(cells, titles, lambda cell: cell.total.median, "seconds")
-    return drawn[0] if drawn else None
+    return _lines(cells, titles, lambda cell: cell.total.median, "seconds")
 
 
 def _scaling(cells: Cells, titles: Mapping[str, str]) -> Figure | None:
-    drawn = _lines(
+    return _lines(
         cells, titles, lambda cell: cell.without_start_up / cell.scale * 1000, "milliseconds for each 1,460 houses"
     )
-    return drawn[0] if drawn else None
 
 
 def _memory(cells: Cells, titles: Mapping[str, str]) -> Figure | None:
-    drawn = _lines(cells, titles, lambda cell: cell.private / 1e9 or None, "GB")
-    return drawn[0] if drawn else None
+    return _lines(cells, titles, lambda cell: cell.private / 1e9, "GB")
 
 
 def _ratio(cells: Cells, titles: Mapping[str, str]) -> Figure | None:
@@ -125,8 +118,7 @@ def _ratio(cells: Cells, titles: Mapping[str, str]) -> Figure | None:
         floor = cells.get((FLOOR, cell.scale))
         return cell.total.median / floor.total.median if floor else None
 
-    drawn = _lines(cells, titles, ratio, "times the floor")
-    return drawn[0] if drawn else None
+    return _lines(cells, titles, ratio, "times the floor")
 
 
 def _parts(cells: Cells, titles: Mapping[str, str]) -> Figure | None:

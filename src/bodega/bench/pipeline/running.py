@@ -115,6 +115,7 @@ def run_all(
                     kitchen.measure(medium, min(scales), 0, shown)
             except (NodeFailed, Unavailable) as error:
                 failed[medium.name] = str(error)
+                console.print(f"warm-up  {medium.title}: failed", highlight=False)
         for scale, repeat, medium in wanted:
             before = [each for each in journal.measurements if each.medium == medium.name]
             if medium.name not in failed:
