@@ -75,7 +75,7 @@ class Session:
         self._system, self._nbytes, self._folder = system, nbytes, folder
         self._value = make(kind, nbytes)
         self._sum = total(self._value)
-        self._small = system.put(make("array", min(nbytes, _SMALL)), None)
+        self._small = system.put(make(kind, min(nbytes, _SMALL)), None)
         self._keys: list[Any] = []
         self.notes: dict[str, int] = {}
         """What was counted besides."""
