@@ -296,7 +296,7 @@ def test_unknown_commands_and_options_are_usage_errors(root: Path) -> None:
     fails(run("info"), 2, "NAME")
 
 
-@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "demo"])
+@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "bench", "demo"])
 def test_every_command_shows_examples(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -307,7 +307,7 @@ def test_every_command_shows_examples(command: str) -> None:
 def test_no_arguments_show_the_help() -> None:
     result = run()
     assert result.exit_code == 0
-    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "demo"):
+    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "bench", "demo"):
         assert f"\n  {command} " in result.stdout
 
 
