@@ -190,7 +190,8 @@ def open_project(
     """
     path = Path(project if isinstance(project, (str, os.PathLike)) else project.project_path)
     options: dict[str, Any] = {"project_path": path, "env": env, "conf_source": conf_source}
-    session_class = settings.SESSION_CLASS
+    # Kedro 1.0 has no other class, and no such setting.
+    session_class: Any = getattr(settings, "SESSION_CLASS", KedroSession)
     if issubclass(session_class, KedroSession):
         session = session_class.create(**options, runtime_params=dict(params or {}), save_on_close=False)
         context = session.load_context()
