@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bodega.bench import peer_servers, peer_systems
 from bodega.bench.peer_reading import (
     FLOATS,
     Gate,
@@ -30,9 +31,19 @@ from bodega.bench.peer_reading import (
     read_together,
     total,
 )
-from bodega.bench.peer_systems import SYSTEMS, System
+from bodega.bench.peer_systems import Started, System
 from bodega.bench.timing import times
 
+SYSTEMS: dict[str, Started] = {
+    "bodega": peer_systems.bodega,
+    "vineyard": peer_servers.vineyard,
+    "ray": peer_servers.ray,
+    "redis": peer_servers.redis,
+    "joblib": peer_systems.joblib,
+    "arrow": peer_systems.arrow,
+    "shared-memory": peer_systems.shared_memory,
+    "pickle": peer_systems.pickles,
+}
 _SMALL = 1 << 20
 """Bytes of an object for what is only done once."""
 _SPARE = 64 << 20
