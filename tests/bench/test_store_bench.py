@@ -244,12 +244,13 @@ def test_a_reader_beside_a_writer_counts_torn_values_and_missing_objects(tmp_pat
 
 
 def test_an_error_of_a_step_is_reported_and_the_next_step_runs(tmp_path):
-    # Frames are more than it shares.
+    # There is nothing yet to get.
     with measuring(
-        "shared-memory", sys.executable, kind="frame", nbytes=8000, capacity=GIB, steps={"new": 1, "get": 1},
+        "pickle", sys.executable, kind="array", nbytes=8000, capacity=GIB, steps={"get": 1, "new": 3, "sum": 2},
         log=tmp_path / "log",
     ) as answers:  # fmt: skip
-        found = list(answers)
-    assert [each.get("step") for each in found] == [None, "new", "get", None]
-    assert found[1]["error"] == "TypeError: it shares arrays only"
-    assert "error" in found[2]
+        _, get, new, total, notes = list(answers)
+    assert get == {"step": "get", "error": "IndexError: list index out of range"}
+    assert (new["step"], len(new["times"])) == ("new", 3)
+    assert (total["step"], len(total["times"])) == ("sum", 2)
+    assert notes == {"notes": {}}
