@@ -104,7 +104,8 @@ def show_object(
     from bodega.tables import print_object
 
     more = {
-        key: value if isinstance(value, str) else ", ".join(value or ()) or "-" for key, value in (known or {}).items()
+        key.replace("_", " "): value if isinstance(value, str) else ", ".join(value or ()) or "-"
+        for key, value in (known or {}).items()
     }
     print_object(found, str(store.root), more)
 

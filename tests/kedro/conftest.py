@@ -14,12 +14,14 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from kedro.framework import project as kedro_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 import bodega
 import kedro
+from bodega.kedro.cli import bodega as bodega_command
 
 NODES = """
 def make(size):
@@ -101,6 +103,12 @@ class KedroProject:
         """A session in this process."""
         bootstrap_project(self.path)
         return KedroSession.create(project_path=self.path, **options)
+
+    def command(self, *arguments: str, code: int = 0) -> Result:
+        """What ``kedro bodega`` prints, in this process."""
+        result = CliRunner().invoke(bodega_command, list(arguments), obj=bootstrap_project(self.path))
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
 
     def run_name(self) -> str:
         """The one run there is."""

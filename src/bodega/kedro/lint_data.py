@@ -51,7 +51,7 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
                 "error",
                 "missing-parameter",
                 entry.name,
-                f"Nodes {listed(entry.read_by)} read it, but the project has no such parameter.",
+                f"It is read by {listed(entry.read_by)}, but the project has no such parameter.",
                 _near(entry.name, known, "Add it to parameters.yml."),
             )
         elif entry.home == "nowhere" and not _is_stored(examined, entry):
@@ -60,7 +60,7 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
                 "error",
                 "missing-input",
                 entry.name,
-                f"Nodes {listed(entry.read_by)} read it, but no node makes it and the catalog does not define it.",
+                f"It is read by {listed(entry.read_by)}, but no node makes it and the catalog does not define it.",
                 _near(entry.name, names, "Define it in the catalog."),
             )
 

@@ -127,7 +127,7 @@ def made_by_others(examined: Examined) -> Iterator[Finding]:
                 "error",
                 "made-by-another-pipeline",
                 entry.name,
-                f"Nodes {listed(entry.read_by)} read it, but node {entry.made_by!r}, which makes it, is in another pipeline, "
+                f"It is read by {listed(entry.read_by)}, but node {entry.made_by!r}, which makes it, is in another pipeline, "
                 f"and the run of a workflow begins with nothing.",
                 "Add that pipeline with --pipelines, or define the dataset as a file in object storage.",
             )
