@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,17 +13,20 @@ import click
 
 from bodega.commands import json_option
 from bodega.deployment import ManifestKind
-from bodega.kedro.parameters import is_passable, to_text, used_parameters
-from bodega.kedro.session import OpenedProject, open_project, project_options
-from bodega.plan import GroupingRule
+from bodega.kedro.session import project_options
+from bodega.kedro.workflow import arguments, make_request, workflow_options
 
 if TYPE_CHECKING:
-    from kedro.framework.startup import ProjectMetadata
+    from collections.abc import Callable, Mapping
 
-    from bodega.k8s.argo.workflow import Request
+    from kedro.framework.startup import ProjectMetadata
+    from rich.console import Console
+
+    from bodega.k8s.submit import Cluster
 
 FOLDER = "argo"
 """Of the project, where manifests go."""
+INTERRUPTED = 130
 
 
 @click.group()
@@ -38,27 +41,9 @@ def argo() -> None:
     """
 
 
-_manifest_options = (
-    click.option("--image", metavar="IMAGE", help="Of every pod; else deployment.image of bodega.yml."),
-    click.option("--name", metavar="NAME", help="Of the workflow; else the project's."),
-    click.option(
-        "--grouping",
-        type=click.Choice(get_args(GroupingRule)),
-        help="Which nodes share a pod; else deployment.grouping of bodega.yml.",
-    ),
-)
-
-
-def manifest_options(command: Any) -> Any:
-    """The options that `make_request` takes besides those of the project."""
-    for option in _manifest_options:
-        command = option(command)
-    return command
-
-
 @argo.command()
 @project_options
-@manifest_options
+@workflow_options
 @click.option("--kind", type=click.Choice(get_args(ManifestKind)), help="What to make; else deployment.kind.")
 @click.option(
     "--output",
@@ -84,18 +69,20 @@ def generate(
     \b
     Examples:
       kedro bodega argo generate --env prod
-      kedro bodega argo generate --env prod --grouping auto --output - | argo submit -
+      kedro bodega argo generate --env prod --grouping auto -o - | argo submit -
       kedro bodega argo generate --kind CronWorkflow --image registry.example.com/shop:1.2
     """
     from bodega.k8s.argo.manifest import make_manifest, to_yaml
 
     project, request = make_request(metadata, **options)
     manifest = make_manifest(request, kind or project.settings.deployment.kind)
-    text = to_yaml(manifest, heading=_heading(project))
+    heading = f"Made by 'kedro bodega argo generate' from {project.package_name}; make it anew rather than change it."
+    text = to_yaml(manifest, heading=heading)
     if output == Path("-"):
         click.echo(text, nl=False)
         return
-    file = output or project.project_path / FOLDER / f"{_base_name(manifest)}.yaml"
+    name = manifest["metadata"].get("name") or manifest["metadata"]["generateName"].rstrip("-")
+    file = output or project.project_path / FOLDER / f"{name}.yaml"
     _write(file, text)
     if as_json:
         facts = {"file": str(file), "kind": manifest["kind"], "tasks": [task.name for task in request.plan.tasks]}
@@ -105,53 +92,6 @@ def generate(
     click.echo(f"Wrote {file}: a {manifest['kind']} of {count} task{'' if count == 1 else 's'}.")
 
 
-def make_request(
-    metadata: ProjectMetadata,
-    *,
-    env: str | None,
-    pipelines: list[str],
-    params: dict[str, Any],
-    conf_source: str | None,
-    image: str | None,
-    name: str | None,
-    grouping: GroupingRule | None,
-) -> tuple[OpenedProject, Request]:
-    """What a workflow of the project is made of, checked.
-
-    Raises:
-        BodegaError: there is an error that lint finds, or no plan.
-    """
-    from bodega.k8s.argo.workflow import Request
-
-    project = open_project(metadata, env=env, pipelines=pipelines, params=params, conf_source=conf_source)
-    plan = project.plan(grouping)
-    deployment = project.settings.deployment
-    if image is not None:
-        deployment = replace(deployment, image=image)
-    nodes = {node.name: node for node in project.pipeline.nodes}
-    parameters = used_parameters(project.pipeline.datasets(), project.parameters)
-    return project, Request(
-        name=name or deployment.workflow_name or project.package_name,
-        plan=plan,
-        settings={task.name: deployment.for_task(nodes[node] for node in task.nodes) for task in plan.tasks},
-        all_together=None if project.settings.reaches_other_hosts else deployment.for_task(nodes.values()),
-        deployment=deployment,
-        parameters={name: to_text(value) for name, value in parameters.items() if is_passable(value)},
-        env=env,
-        pipelines=tuple(pipelines),
-        conf_source=conf_source,
-    )
-
-
-def _heading(project: OpenedProject) -> str:
-    return f"Made by 'kedro bodega argo generate' from {project.package_name}; make it anew rather than change it."
-
-
-def _base_name(manifest: dict[str, Any]) -> str:
-    metadata = manifest["metadata"]
-    return str(metadata.get("name") or metadata["generateName"].rstrip("-"))
-
-
 def _write(file: Path, text: str) -> None:
     """Write a file in one atomic step."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,8 +99,192 @@ def _write(file: Path, text: str) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as target:
             target.write(text)
-        os.chmod(draft, 0o644)
+        os.chmod(draft, 0o644)  # what a file of the project has; drafts are the user's alone
         os.replace(draft, file)
     except BaseException:
         os.unlink(draft)
         raise
+
+
+@argo.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Check manifests, whoever wrote them.
+
+    Fields, names, quantities, and references to templates, tasks and parameters; and what 'argo lint --offline' says,
+    where that program is on the PATH. The exit code is 1 if something is wrong.
+
+    \b
+    Examples:
+      kedro bodega argo lint argo/*.yaml
+      kedro bodega argo lint argo/shop.yaml --json | jq '.findings[].path'
+    """
+    from bodega.k8s.argo.lint import lint_file
+
+    findings = [finding for file in files for finding in lint_file(file)]
+    if as_json:
+        click.echo(json.dumps({"findings": [finding._asdict() for finding in findings]}, indent=2))
+    else:
+        for finding in findings:
+            click.echo(
+                f"{finding.file}: {finding.path}: {finding.message}"
+                if finding.path
+                else f"{finding.file}: {finding.message}"
+            )
+        click.echo(f"{len(files)} file{'' if len(files) == 1 else 's'}, {len(findings)} found.", err=True)
+    ctx.exit(1 if findings else 0)
+
+
+def _cluster_options(command: Callable[..., object]) -> Callable[..., object]:
+    for option in (
+        click.option("--namespace", metavar="NAME", help="Of Kubernetes; else the workflow's, else the context's."),
+        click.option("--context", metavar="NAME", help="Of the kubeconfig; else its current one."),
+        click.option("--server", metavar="URL", help="Of an Argo server; else ARGO_SERVER, with ARGO_TOKEN."),
+    ):
+        command = option(command)
+    return command
+
+
+@argo.command()
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@project_options
+@workflow_options
+@click.option("--parameter", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the workflow.")
+@_cluster_options
+@click.option("--watch", "watches", is_flag=True, help="Show its tasks until it ends; the exit code is its outcome.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent.")
+@json_option
+@click.pass_context
+def submit(
+    ctx: click.Context,
+    /,
+    *,
+    file: Path | None,
+    given: tuple[str, ...],
+    server: str | None,
+    context: str | None,
+    namespace: str | None,
+    watches: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run a workflow now: the one of FILE, or of the pipeline as it is.
+
+    It goes to an Argo server if one is named, else to the API of Kubernetes. Of a WorkflowTemplate or CronWorkflow one
+    workflow is run. Values of parameters are checked against the project's types, unless FILE is given.
+
+    \b
+    Examples:
+      kedro bodega argo submit --env prod --watch
+      kedro bodega argo submit --env prod -p multiplier=100 -p model.depth=7
+      kedro bodega argo submit argo/shop.yaml --server https://argo.example.com --namespace ml
+      kedro bodega argo submit --dry-run
+    """
+    from bodega.k8s.argo.arguments import as_workflow, with_parameters
+    from bodega.k8s.submit import connect
+
+    texts = _pairs(given)
+    if file is not None:
+        workflow = with_parameters(as_workflow(_read(file)), texts)
+    else:
+        from bodega.k8s.argo.manifest import make_manifest
+
+        project, request = make_request(ctx.obj, **options)
+        workflow = with_parameters(make_manifest(request, "Workflow"), arguments(project, texts))
+    if dry_run:
+        from bodega.k8s.argo.manifest import to_yaml
+
+        click.echo(to_yaml(workflow, heading="What would be sent."), nl=False)
+        return
+    namespace = namespace or workflow["metadata"].get("namespace")
+    cluster = connect(server=server, context=context, namespace=namespace)
+    workflow["metadata"]["namespace"] = cluster.namespace
+    created = cluster.create(workflow)
+    name = created["metadata"]["name"]
+    if not as_json:
+        click.echo(f"Submitted {cluster.namespace}/{name}.", err=watches)
+    if watches:
+        again = _again(name, server=server, context=context, namespace=cluster.namespace)
+        _watch(ctx, cluster, name, again, as_json=as_json)
+    elif as_json:
+        click.echo(json.dumps(_facts(created), indent=2))
+
+
+@argo.command()
+@click.argument("name")
+@_cluster_options
+@json_option
+@click.pass_context
+def watch(
+    ctx: click.Context, /, *, name: str, server: str | None, context: str | None, namespace: str | None, as_json: bool
+) -> None:
+    """Show the tasks of a workflow until it ends; the exit code is its outcome.
+
+    \b
+    Examples:
+      kedro bodega argo watch shop-x7k2p --namespace ml
+    """
+    from bodega.k8s.submit import connect
+
+    cluster = connect(server=server, context=context, namespace=namespace)
+    again = _again(name, server=server, context=context, namespace=cluster.namespace)
+    _watch(ctx, cluster, name, again, as_json=as_json)
+
+
+def _watch(ctx: click.Context, cluster: Cluster, name: str, again: str, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from bodega.k8s.watch import SUCCEEDED, phase_of, watch
+
+    console: Console = Console(stderr=as_json, markup=False, emoji=False, highlight=False)
+    try:
+        workflow = watch(cluster, name, console)
+    except KeyboardInterrupt:
+        click.echo(f"\nThe workflow goes on. To watch it again: {again}", err=True)
+        ctx.exit(INTERRUPTED)
+    if as_json:
+        click.echo(json.dumps(_facts(workflow), indent=2))
+    ctx.exit(0 if phase_of(workflow) == SUCCEEDED else 1)
+
+
+def _again(name: str, **options: str | None) -> str:
+    words = ["kedro", "bodega", "argo", "watch", name]
+    for option, value in options.items():
+        words += [f"--{option}", value] if value else []
+    return shlex.join(words)
+
+
+def _facts(workflow: Mapping[str, Any]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from bodega.k8s.watch import phase_of, tasks_of
+
+    metadata = workflow["metadata"]
+    return {
+        "name": metadata["name"],
+        "namespace": metadata["namespace"],
+        "uid": metadata.get("uid"),
+        "phase": phase_of(workflow),
+        "tasks": [asdict(state) for state in tasks_of(workflow)],
+    }
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{each!r} has no value: write NAME=VALUE.", param_hint="-p")
+        pairs[name] = text
+    return pairs
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The one manifest of a file."""
+    from bodega.k8s.argo.lint import read_manifests
+
+    (manifest,) = read_manifests(file)
+    return manifest

@@ -36,22 +36,30 @@ def used_parameters(datasets: Iterable[str], parameters: Mapping[str, Any]) -> d
 def is_passable(value: object) -> bool:
     """Whether a parameter can go through Argo as a text and come back the same.
 
-    Two opening braces are Argo's own, and what is neither JSON nor text has no text that it could be read from.
+    Two opening braces are Argo's own, and what is neither text nor YAML has no text that it could be read from.
     """
     try:
         text = to_text(value)
         return "{{" not in text and from_text("", text, value) == value
-    except (SettingsError, TypeError, ValueError):
+    except (SettingsError, yaml.YAMLError):
         return False
 
 
 def to_text(value: object) -> str:
-    """A text as it is, anything else as JSON.
+    """A text as it is, anything else as JSON, or where keys are no texts as YAML in a line.
 
     Raises:
-        TypeError: the value is nothing that JSON has.
+        yaml.YAMLError: the value is nothing that YAML has.
     """
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if json.loads(text) == value:
+            return text
+    except (TypeError, ValueError):
+        pass
+    return yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True, sort_keys=False).strip()
 
 
 def from_texts(texts: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,8 +114,8 @@ def from_text(name: str, text: str, known: object) -> Any:
     # What YAML reads as octal or with underscores is not what a person means by 007.
     if type(value) is not kind or (kind is int and str(value) != text.strip().removeprefix("+")):
         raise SettingsError(
-            f"The parameter {name!r} is {_WORDS.get(kind, kind.__name__)} in the project, such as {to_text(known)}, not "
-            f"{text!r}. Change its value in parameters.yml if it is to be something else.",
+            f"The parameter {name!r} is {_WORDS.get(kind, kind.__name__)} in the project, not {text!r}. Change its value in "
+            f"parameters.yml if it is to be something else.",
             parameter=name,
         )
     return value

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import yaml
 
 from bodega.errors import BodegaError, PlanError, SettingsError
 from bodega.k8s import outputs
@@ -143,9 +144,9 @@ def _kedro_run(options: dict[str, Any]) -> None:
     from kedro.framework.cli.cli import main
 
     with TemporaryDirectory(prefix="bodega-") as folder:
-        config = Path(folder) / "run.json"
-        # As JSON, which is YAML in which every text is marked as one.
-        config.write_text(json.dumps({"run": options}), encoding="utf-8")
+        config = Path(folder) / "run.yml"
+        # With quotes around everything: Kedro's reader of YAML has other ideas of what looks like a number.
+        config.write_text(yaml.safe_dump({"run": options}, default_style='"', allow_unicode=True), encoding="utf-8")
         sys.argv = ["kedro", "run", "--config", str(config)]
         try:
             main()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hera.workflows import models
 
 from bodega.deployment import Deployment, TaskSettings
 from bodega.k8s.argo import finish, placement
+from bodega.k8s.argo.arguments import IMAGE, RUN
 from bodega.k8s.argo.placement import ANCHOR, Placement
 from bodega.k8s.argo.pods import Pods
 from bodega.k8s.names import unique_names
@@ -19,9 +20,6 @@ from bodega.plan import Plan
 from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 
 PIPELINE = "pipeline"
-IMAGE = "image"
-RUN = "run"
-
 _TASK = "task"
 _NODES = "nodes"
 _SHARED = "shared"
@@ -108,7 +106,7 @@ def _arguments(request: Request) -> models.Arguments:
     )
 
 
-def parameter_names(names: Mapping[str, object]) -> dict[str, str]:
+def parameter_names(names: Iterable[str]) -> dict[str, str]:
     """The workflow's parameter for each of Kedro's."""
     return unique_names(names, taken=[IMAGE, RUN], parameters=True)
 
