@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tests.e2e._cluster import Cluster, wait_for
@@ -93,14 +94,24 @@ class Workflow:
                 os.kill(process, signal.SIGKILL)
 
     def report(self) -> str:
-        """Each of its nodes in a line."""
-        lines = [f"{self.name}: {self.phase} {self.found.get('status', {}).get('message', '')}"]
-        for kind in ("Retry", "Pod", "Skipped"):
-            lines += [
-                f"  {node['name']} {kind} {node['phase']} on {node.get('hostNodeName')}: {node.get('message', '')}"
-                for node in self.nodes(kind)
-            ]
+        """Each of its pods in a line: seconds from when it was asked for to its end, and the host."""
+        status = self.found.get("status", {})
+        lines = [f"{self.name}: {self.phase}, {_seconds(status)} s {status.get('message', '')}"]
+        lines += [
+            f"  {node['name'].removeprefix(self.name).lstrip('.'):<60} {node['phase']:<9} {_seconds(node):>4} s  "
+            f"{node.get('hostNodeName', '-')}  {node.get('message', '')}".rstrip()
+            for node in self.nodes()
+        ]
         return "\n".join(lines)
+
+
+def _seconds(record: Mapping[str, Any]) -> str:
+    """How long something took; nothing while it goes on."""
+    times = [record.get(key) for key in ("startedAt", "finishedAt")]
+    if not all(times):
+        return "-"
+    began, ended = (datetime.fromisoformat(str(time).replace("Z", "+00:00")) for time in times)
+    return f"{(ended - began).total_seconds():.0f}"
 
 
 def command_line(process: int) -> str:

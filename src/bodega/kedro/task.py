@@ -119,7 +119,7 @@ def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> 
     """Drop the run here and in the durable tier; the last run of a host takes the warm memory with it."""
     store = _open(env, conf_source, pipelines).place.open()
     click.echo(f"Dropped {store.drop_run()} objects of run {store.run!r}.")
-    if not store.runs():
+    if not store.usage().runs:  # Of this host: in the durable tier there may be others.
         store.sweep(empty_pool=True)
 
 

@@ -41,7 +41,9 @@ def templates(pods: Pods, where: Placement, options: Sequence[str]) -> list[mode
         others = []
     else:
         hosts = f"{{{{steps.{_FIND_HOSTS}.outputs.parameters.{HOSTS}}}}}"
-        drop_run = [[_step(_FIND_HOSTS)], [_drop_on("{{item}}", with_param=hosts)], [_step(_DROP_REST)]]
+        # The hosts last: Argo ends a list of steps at one that times out, as on a host that is gone, whatever is said of
+        # going on.
+        drop_run = [[_step(_FIND_HOSTS)], [_step(_DROP_REST)], [_drop_on("{{item}}", with_param=hosts)]]
         others = [
             _pod(pods, _FIND_HOSTS, "hosts", options, outputs=placement.outputs(HOSTS)),
             _pod(pods, _DROP_REST, "drop", options),
