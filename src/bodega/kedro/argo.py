@@ -69,7 +69,7 @@ def generate(
     \b
     Examples:
       kedro bodega argo generate --env prod
-      kedro bodega argo generate --env prod --grouping auto -o - | argo submit -
+      kedro bodega argo generate --env prod --grouping auto -o argo/shop-prod.yaml
       kedro bodega argo generate --kind CronWorkflow --image registry.example.com/shop:1.2
     """
     from bodega.k8s.argo.manifest import make_manifest, to_yaml

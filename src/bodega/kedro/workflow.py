@@ -50,15 +50,18 @@ def make_request(
     """What a workflow of the project is made of, checked.
 
     Raises:
-        BodegaError: the pipeline cannot be cut into tasks.
+        LintError: there is something that lint calls an error.
     """
     from bodega.k8s.argo.workflow import Request
+    from bodega.kedro.findings import refuse_errors
+    from bodega.kedro.lint import lint
 
     project = open_project(metadata, env=env, pipelines=pipelines, params=params, conf_source=conf_source)
-    plan = project.plan(grouping)
     deployment = project.settings.deployment
-    if image is not None:
-        deployment = replace(deployment, image=image)
+    given: dict[str, Any] = {"image": image, "grouping": grouping}
+    deployment = replace(deployment, **{key: value for key, value in given.items() if value is not None})
+    refuse_errors(lint(project, deployment))
+    plan = project.plan(deployment.grouping)
     nodes = {node.name: node for node in project.pipeline.nodes}
     request = Request(
         name=name or deployment.workflow_name or project.package_name,

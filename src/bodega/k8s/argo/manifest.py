@@ -27,7 +27,7 @@ def make_manifest(request: Request, kind: ManifestKind = "Workflow") -> dict[str
         SettingsError: there is no image or no schedule, or a volume is not understood.
     """
     deployment = request.deployment
-    if deployment.image is None:
+    if not deployment.image:
         raise SettingsError(
             "There is no image for the tasks to run in: set 'deployment.image' in bodega.yml, or pass --image. "
             "'kedro bodega docker build' makes one."
