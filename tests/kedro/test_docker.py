@@ -47,6 +47,14 @@ def ready(project: KedroProject) -> KedroProject:
 
 
 @pytest.fixture
+def initialised(ready: KedroProject) -> KedroProject:
+    """A project with the files that ``init`` writes."""
+    ready.write("Dockerfile", dockerfile(find_requirements(ready.path)))
+    ready.write(".dockerignore", dockerignore())
+    return ready
+
+
+@pytest.fixture
 def docker(ready: KedroProject) -> Callable[..., Answer]:
     def run(*arguments: str, **environment: str) -> Answer:
         done = subprocess.run(
@@ -134,10 +142,9 @@ def test_init_without_requirements_writes_nothing(docker: Callable[..., Answer],
 
 
 def test_build_tells_docker_what_the_project_and_the_options_say(
-    docker: Callable[..., Answer], ready: KedroProject, calls: Callable[[], list[list[str]]]
+    docker: Callable[..., Answer], initialised: KedroProject, calls: Callable[[], list[list[str]]]
 ) -> None:
-    docker("init")
-    ready.write("conf/base/bodega.yml", "deployment: {image: 'team/shop:1', user: 2000, group: 3000}\n")
+    initialised.write("conf/base/bodega.yml", "deployment: {image: 'team/shop:1', user: 2000, group: 3000}\n")
     answer = docker("build", "--json")
     assert answer.status == 0, answer.stderr
     assert answer.facts["image"] == "team/shop:1"
@@ -147,7 +154,7 @@ def test_build_tells_docker_what_the_project_and_the_options_say(
     (first,) = [call for call in calls() if call[0] == "build"]
     assert first == [
         *("build", "--tag", "team/shop:1", "--build-arg", "USER_ID=2000", "--build-arg", "GROUP_ID=3000"),
-        str(ready.path),
+        str(initialised.path),
     ]
     docker(
         *("build", "--image", "mine", "--base-image", "python:3.13", "--uid", "7", "--gid", "0"),
@@ -156,22 +163,20 @@ def test_build_tells_docker_what_the_project_and_the_options_say(
     assert [call for call in calls() if call[0] == "build"][1] == [
         *("build", "--tag", "mine", "--build-arg", "BASE_IMAGE=python:3.13", "--build-arg", "USER_ID=7"),
         *("--build-arg", "GROUP_ID=0", "--platform", "linux/arm64"),
-        *("--network=host", "--build-arg", "PIP_INDEX_URL=a b", str(ready.path)),
+        *("--network=host", "--build-arg", "PIP_INDEX_URL=a b", str(initialised.path)),
     ]
 
 
 def test_an_image_without_a_name_is_called_as_the_project(
-    docker: Callable[..., Answer], ready: KedroProject, calls: Callable[[], list[list[str]]]
+    docker: Callable[..., Answer], initialised: KedroProject, calls: Callable[[], list[list[str]]]
 ) -> None:
-    docker("init")
     assert docker("build").status == 0
     assert [call for call in calls() if call[0] == "build"][0][1:3] == ["--tag", "little-shop"]
 
 
 def test_a_build_that_fails_and_an_engine_that_is_silent_are_told_apart(
-    docker: Callable[..., Answer], calls: Callable[[], list[list[str]]]
+    docker: Callable[..., Answer], initialised: KedroProject, calls: Callable[[], list[list[str]]]
 ) -> None:
-    docker("init")
     failed = docker("build", FAILS="build")
     assert failed.status == 1
     assert "no space left on device" in failed.stderr
@@ -182,16 +187,14 @@ def test_a_build_that_fails_and_an_engine_that_is_silent_are_told_apart(
     assert len([call for call in calls() if call[0] == "build"]) == 1
 
 
-def test_no_docker_program_is_an_error_with_a_remedy(docker: Callable[..., Answer]) -> None:
-    docker("init")
+def test_no_docker_program_is_an_error_with_a_remedy(docker: Callable[..., Answer], initialised: KedroProject) -> None:
     answer = docker("build", PATH="/nowhere")
     assert answer.status == 1
     assert "apt-get install docker.io" in answer.stderr
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs a docker program: apt-get install docker.io")
-def test_no_engine_is_an_error_with_a_remedy(docker: Callable[..., Answer]) -> None:
-    docker("init")
+def test_no_engine_is_an_error_with_a_remedy(docker: Callable[..., Answer], initialised: KedroProject) -> None:
     answer = docker("build", DOCKER_HOST="unix:///nowhere/docker.sock")
     assert answer.status == 1
     assert "DOCKER_HOST" in answer.stderr
@@ -199,10 +202,9 @@ def test_no_engine_is_an_error_with_a_remedy(docker: Callable[..., Answer]) -> N
 
 @pytest.mark.parametrize("missing", ["Dockerfile", ".dockerignore"])
 def test_build_without_a_file_names_the_command_that_writes_it(
-    docker: Callable[..., Answer], ready: KedroProject, calls: Callable[[], list[list[str]]], missing: str
+    docker: Callable[..., Answer], initialised: KedroProject, calls: Callable[[], list[list[str]]], missing: str
 ) -> None:
-    docker("init")
-    (ready.path / missing).unlink()
+    (initialised.path / missing).unlink()
     answer = docker("build")
     assert answer.status == 1
     assert f"has no {missing}" in answer.stderr
