@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -106,7 +107,9 @@ class KedroProject:
 
     def command(self, *arguments: str, code: int = 0) -> Result:
         """What ``kedro bodega`` prints, in this process."""
-        result = CliRunner().invoke(bodega_command, list(arguments), obj=bootstrap_project(self.path))
+        # The click that Kedro 1.0 allows mixes both streams unless it is told otherwise.
+        runner = CliRunner(**{"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {})
+        result = runner.invoke(bodega_command, list(arguments), obj=bootstrap_project(self.path))
         assert result.exit_code == code, (result.output, result.exception)
         return result
 

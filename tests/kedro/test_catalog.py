@@ -91,7 +91,7 @@ def test_what_bodega_yml_keeps_out_gets_no_entry(opted_in) -> None:
     assert set(written(opted_in)) == {"halved", "numbers", "total"}
 
 
-@pytest.mark.filterwarnings("ignore:.*contain '.' characters:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*contains? '.' characters:UserWarning")
 def test_namespaces_and_transcoding_keep_their_names(opted_in) -> None:
     opted_in.code(pipeline=NAMESPACED)
     opted_in.command("catalog", "create")

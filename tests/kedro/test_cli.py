@@ -161,7 +161,8 @@ def test_a_projects_own_logging_may_go_to_standard_error_altogether(run, monkeyp
         version: 1
         disable_existing_loggers: False
         handlers: {console: {class: logging.StreamHandler, stream: ext://sys.stderr}}
-        root: {handlers: [console], level: INFO}
+        loggers: {kedro: {level: INFO}}
+        root: {handlers: [console]}
         """,
     )
     monkeypatch.setenv("KEDRO_LOGGING_CONFIG", str(run.path / "logging.yml"))

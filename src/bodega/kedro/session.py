@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from kedro.framework import project as kedro_project
 from kedro.framework.cli.utils import _split_params, env_option, split_string, validate_conf_source
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines, settings
@@ -84,7 +85,7 @@ class OpenedProject:
     @property
     def package_name(self) -> str:
         """The project's Python package."""
-        return str(self.context._package_name)  # noqa: SLF001 # Kedro has no public name for it
+        return str(kedro_project.PACKAGE_NAME)
 
     @property
     def env(self) -> str:
