@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from kedro.config import OmegaConfigLoader
 
+from bodega.deployment import Deployment
 from bodega.errors import SettingsError
 from bodega.kedro.config import ProjectSettings, parse_settings, read_settings
 
@@ -29,12 +30,14 @@ def test_every_key() -> None:
             "exclude": "features.connection",
             "override": ["raw"],
             "memory_datasets": "refuse",
+            "deployment": {"image": "shop:1", "grouping": "auto"},
         }
     )
     assert settings.root == "/work/shop/stock"
     assert settings.capacity == 2 * 2**30
     assert settings.run == "nightly"
     assert settings.memory_datasets == "refuse"
+    assert settings.deployment == Deployment(image="shop:1", grouping="auto")
     assert [settings.covers(name) for name in ("features.a", "features.connection", "model", "other")] == [
         True,
         False,
@@ -58,6 +61,10 @@ def test_a_root_may_be_absolute() -> None:
         ({"time_to_live": "soon"}, r"'time_to_live' in conf/base/bodega.yml: .*soon"),
         ({"persist": ["model"]}, r"'persist' in conf/base/bodega.yml needs a durable tier.*spill"),
         ({"spill": 5}, r"'spill' .* list of folders"),
+        (
+            {"deployment": {"imgae": "x"}},
+            r"^The key 'deployment.imgae' in conf/base/bodega.yml .* did you mean 'image'",
+        ),
         ({"source": "x"}, r"'source' in conf/base/bodega.yml is not known"),
         ({1: 2}, r"The key 1 in"),
         ({"capacity": "8 bananas"}, r"'capacity' in conf/base/bodega.yml: .*bananas"),

@@ -394,6 +394,15 @@ def test_resources_that_cannot_be_had_together(well) -> None:
     assert ("error", "resources-conflict", "all") in found(well)
 
 
+def test_tasks_of_one_host_cannot_need_two(well) -> None:
+    rules = [{"nodes": each, "resources": {"node_selector": {"zone": each}}} for each in ("make", "use")]
+    deployment = {"image": "shop:1", "resources": {"cpu": 1, "memory": "1Gi"}, "tasks": rules}
+    settings(well, {"deployment": deployment})
+    assert found(well) == {("error", "one-host-conflict", "spill")}
+    settings(well, {"deployment": deployment, "spill": ["s3://bucket/shop"]})
+    assert found(well) == set()
+
+
 def test_tasks_without_resources_are_named_by_what_they_lack(well) -> None:
     rules = [{"nodes": "make", "resources": {"cpu": 1}}]
     settings(well, {"deployment": {"image": "shop:1", "tasks": rules}})

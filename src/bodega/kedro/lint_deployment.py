@@ -137,6 +137,19 @@ def one_host(examined: Examined) -> Iterator[Finding]:
     """Tasks that share data but have no tier that all hosts reach."""
     is_shared = any(entry.home == "store" and entry.crosses for entry in examined.datasets)
     if is_shared and not examined.project.settings.reaches_other_hosts:
+        try:
+            examined.deployment.for_task(examined.project.pipeline.nodes)
+        except SettingsError:
+            yield Finding(
+                "error",
+                "one-host-conflict",
+                "spill",
+                "There is no durable tier that other hosts can reach, so all tasks have to be on one host, but they need "
+                "hosts with different labels or graphics cards.",
+                "Name one as the last of 'spill' in bodega.yml, such as s3://bucket/prefix, or change the rules under "
+                "deployment.tasks.",
+            )
+            return
         yield Finding(
             "warning",
             "one-host",
