@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from kedro.pipeline import node
 
-from bodega.deployment import Deployment, Resources, Secret, Volume, parse_deployment
+from bodega.deployment import Deployment, ResourceRule, Resources, Secret, Volume, parse_deployment
 from bodega.errors import SettingsError
 from bodega.quantities import amount
 
@@ -143,6 +147,12 @@ def test_every_key() -> None:
 def test_what_is_not_understood_is_refused_with_what_to_write(values, message) -> None:
     with pytest.raises(SettingsError, match=message):
         parse(values)
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    documented = set(re.findall(r"`([a-z_]+)`", (Path(__file__).parents[1] / "docs/kedro.md").read_text()))
+    keys = {field.name for kind in (Deployment, Resources, ResourceRule, Volume) for field in fields(kind)}
+    assert keys - documented == {"rules"}, "which is called tasks"
 
 
 # Tasks

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 from kedro.framework.startup import bootstrap_project
 
 import bodega
+from bodega import plan
 from bodega.deployment import Deployment
 from bodega.errors import LintError
+from bodega.kedro import lint_data, lint_deployment, session
 from bodega.kedro.findings import refuse_errors
 from bodega.kedro.lint import lint
 from bodega.kedro.session import open_project
@@ -422,3 +426,20 @@ def test_parameters_that_read_alike(well) -> None:
 def test_a_deployment_of_ones_own_wins_over_the_projects(ill) -> None:
     given = replace(opened(ill).settings.deployment, image="shop:1")
     assert {code for _, code, _ in FOUND} - {code for _, code, _ in found(ill, deployment=given)} == {"no-image"}
+
+
+# Documentation
+
+
+def test_every_code_is_in_the_documentation() -> None:
+    sources = [Path(module.__file__).read_text() for module in (lint_data, lint_deployment, plan, session)]
+    codes = {
+        code
+        for text in sources
+        for code in re.findall(r'"([a-z]+(?:-[a-z]+)+)",\s|code="([a-z-]+)"', text)
+        for code in code
+        if code
+    }
+    documented = set(re.findall(r"`([a-z-]+)`", (Path(__file__).parents[2] / "docs/kedro.md").read_text()))
+    assert {code for _, code, _ in FOUND} <= codes, "they are found in the sources"
+    assert codes - documented == {"unknown-grouping"}, "which bodega.yml refuses when it is read"
