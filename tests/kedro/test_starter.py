@@ -139,3 +139,17 @@ def test_only_what_means_the_package_is_renamed(tmp_path: Path) -> None:
     assert catalog["house_prices_raw"]["type"] == "ames_prices.datasets.CSVDataset"
     assert (tmp_path / catalog["house_prices_raw"]["filepath"]).is_file()
     assert 'outputs="house_prices"' in (tmp_path / "src" / "ames_prices" / "pipeline.py").read_text(encoding="utf-8")
+
+
+def test_the_argo_file_of_a_new_project_is_what_generating_it_again_makes(tmp_path: Path) -> None:
+    project = tmp_path / "ames-prices"
+    fill(project, **NAMES)
+    anew = tmp_path / "anew.yaml"
+    run(
+        *(sys.executable, "-m", "kedro", "bodega", "argo", "generate", "--env", "argo", "--output", anew),
+        cwd=project,
+    )
+    copied = (project / "argo" / "ames-prices.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(copied) == yaml.safe_load(anew.read_text(encoding="utf-8"))
+    assert "{{tasks." in copied
+    assert copied.splitlines()[0] == anew.read_text(encoding="utf-8").splitlines()[0]

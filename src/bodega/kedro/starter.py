@@ -46,7 +46,7 @@ def fill(project: Path, *, project_name: str, repo_name: str, package: str) -> N
     # The package has the name of a dataset: only where a module is meant, it is renamed.
     modules = "|".join(path.stem for path in (source / _PACKAGE).glob("[!_]*.py"))
     reference = re.compile(
-        rf'(?<=\bfrom ){_PACKAGE}(?= import)|\b{_PACKAGE}(?=\.(?:{modules})\b)|(?<=src/){_PACKAGE}\b|(?<=package_name = "){_PACKAGE}(?=")'
+        rf'(?:(?<=\bfrom )|(?<=src/)|(?<=package_name = ")){_PACKAGE}\b|\b{_PACKAGE}(?=\.(?:{modules})\b)'
     )
     for path in sorted(project.rglob("*")):
         if path.suffix in _TEXTS and path.is_file():
