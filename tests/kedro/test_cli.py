@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 import bodega
@@ -208,6 +210,23 @@ def test_a_project_is_seen_as_kedro_run_sees_it(opted_in) -> None:
     assert project.catalog.load("params:size") == 3
     opted_in.session().run()
     assert project.place.run == opted_in.run_name()
+
+
+def test_a_project_of_service_sessions_gets_its_parameters_too(opted_in) -> None:
+    module = pytest.importorskip("kedro.framework.session.service_session", reason="this Kedro has no service session")
+    opted_in.write(
+        f"src/{opted_in.package}/settings.py",
+        """
+        from kedro.framework.session.service_session import KedroServiceSession
+
+        SESSION_CLASS = KedroServiceSession
+        """,
+    )
+    try:
+        assert opened(opted_in, params={"size": 3}).catalog.load("params:size") == 3
+        assert settings.SESSION_CLASS is module.KedroServiceSession
+    finally:  # Kedro keeps the settings of the project that it was told of last.
+        settings.set("SESSION_CLASS", KedroSession)
 
 
 def test_what_the_store_holds_is_not_taken_for_entries_of_the_catalog(run) -> None:
