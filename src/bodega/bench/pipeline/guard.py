@@ -17,7 +17,7 @@ from bodega.settings import format_size
 
 _PROCESS = 300 << 20
 """Bytes of Python, Kedro and pandas."""
-_TABLE = 2 << 20
+_TABLE = 5 << 18
 """Bytes of the table in memory, or in any medium, for each 1,460 houses."""
 _TABLES_AT_ONCE = 4
 """That the process of a node holds: its input, its result, and what it makes on the way."""
@@ -60,7 +60,6 @@ def _needs(scale: int, before: Iterable[Measurement]) -> tuple[int, int]:
     growth = max(1.0, scale / largest.scale)
     seen = largest.most("private") or largest.most("peak")
     # A small scale says more about Python than about the data.
-    return (
-        int(_PROCESS + max(0, seen - _PROCESS / 2) * growth),
-        int(largest.nbytes * growth) or stored,
-    )
+    if seen > 2 * _PROCESS:
+        private = int(_PROCESS + (seen - _PROCESS / 2) * growth)
+    return private, int(largest.nbytes * growth) or stored

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bodega.bench.pipeline.media import FLOOR, MEDIA, SIMULATED
 from bodega.bench.pipeline.summary import PARTS, Cell, Cells
@@ -36,19 +37,20 @@ def draw_all(cells: Cells, titles: Mapping[str, str]) -> dict[str, tuple[str, st
     }
     drawn = {}
     for name, (caption, draw) in plots.items():
-        # Without a salt of their own, several pictures in one page would share names.
+        # With a salt, the same figures make the same picture.
         with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 10}):
             figure = draw(cells, titles)
             if figure is not None:
-                drawn[name] = (caption, _as_svg(figure))
+                drawn[name] = (caption, _as_svg(figure, name))
     return drawn
 
 
-def _as_svg(figure: Figure) -> str:
+def _as_svg(figure: Figure, name: str) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    # Several pictures in one page must not share ids.
+    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text[text.index("<svg") :])
 
 
 def _media(cells: Cells) -> list[str]:
@@ -90,7 +92,8 @@ def _lines(cells: Cells, titles: Mapping[str, str], value: Callable[[Cell], floa
     axes.xaxis.set_minor_locator(NullLocator())
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         which(FuncFormatter(lambda number, _: f"{number:g}"))
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    axes.tick_params(axis="y", which="minor", labelsize=8)
     axes.set_xlabel("scale: times 1,460 houses")
     axes.set_ylabel(label)
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
