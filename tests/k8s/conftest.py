@@ -2,6 +2,7 @@
 
 import pytest
 from kedro.pipeline import node, pipeline
+from tests.k8s._server import Server
 
 from bodega.deployment import Deployment
 from bodega.k8s.argo.workflow import Request
@@ -41,3 +42,14 @@ def make(diamond):
         })  # fmt: skip
 
     return make
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A server for workflows; nothing leads to it or to another one yet."""
+    for name in ("ARGO_SERVER", "ARGO_TOKEN", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    running = Server()
+    yield running
+    running.close()

@@ -114,7 +114,9 @@ def test_tasks_with_the_same_settings_share_a_template(make):
 
 def test_pods_are_one_user_and_get_no_more_rights(make):
     manifest = make_manifest(make(Deployment(image="shop:1", user=4242, group=100, host_root="/mnt/bodega")))
-    assert manifest["spec"]["securityContext"]["runAsUser"] == 4242 and manifest["spec"]["securityContext"]["runAsNonRoot"]
+    assert (
+        manifest["spec"]["securityContext"]["runAsUser"] == 4242 and manifest["spec"]["securityContext"]["runAsNonRoot"]
+    )
     (volume,) = manifest["spec"]["volumes"]
     assert volume["hostPath"] == {"path": "/mnt/bodega/{{workflow.namespace}}", "type": "DirectoryOrCreate"}
     pods = [each for each in manifest["spec"]["templates"] if "container" in each]
@@ -166,9 +168,7 @@ def test_the_end_drops_the_run_where_it_was_and_cannot_fail_the_workflow(make):
     assert pod["timeout"] == "3m"
     patch = json.loads(pod["podSpecPatch"])
     (term,) = patch["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert term["matchFields"] == [
-        {"key": "metadata.name", "operator": "In", "values": ["{{inputs.parameters.host}}"]}
-    ]
+    assert term["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["{{inputs.parameters.host}}"]}]
 
 
 def test_without_a_tier_for_many_hosts_all_tasks_need_one(make):

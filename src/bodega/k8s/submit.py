@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from bodega.errors import ClusterError
 
+CONFIG_VARIABLE = "KUBECONFIG"
 SERVER_VARIABLE = "ARGO_SERVER"
 TOKEN_VARIABLE = "ARGO_TOKEN"  # noqa: S105 # the name of one
 INSECURE_VARIABLE = "ARGO_INSECURE_SKIP_VERIFY"
@@ -74,7 +75,7 @@ class ArgoServer:
         self.namespace = namespace
         self._url = url if "://" in url else f"https://{url}"
         self._client = httpx.Client(
-            base_url=f"{self._url.rstrip('/')}/api/v1/workflows/{quote(namespace)}",
+            base_url=self._url,
             headers={"Authorization": token if " " in token else f"Bearer {token}"} if token else {},
             verify=os.environ.get(INSECURE_VARIABLE, "").lower() != "true",
             timeout=_TIMEOUT,
@@ -82,14 +83,16 @@ class ArgoServer:
 
     def create(self, workflow: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a workflow."""
-        return self._request("POST", "", json={"workflow": workflow})
+        return self._request("POST", json={"workflow": workflow})
 
     def get(self, name: str) -> dict[str, Any]:
         """A workflow, with its status."""
-        return self._request("GET", f"/{quote(name)}")
+        return self._request("GET", name)
 
-    def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _request(self, method: str, *names: str, **options: Any) -> dict[str, Any]:
         import httpx
+
+        path = "/".join(["api/v1/workflows", *map(quote, (self.namespace, *names))])
 
         try:
             response = self._client.request(method, path, **options)
@@ -117,9 +120,14 @@ class Kubernetes:
         from kr8s.objects import new_class
 
         with _kubernetes_errors("The API of Kubernetes"):
-            self._api = kr8s.api(context=context, namespace=namespace)
+            # Named here, since the client takes what it found before for anything that is not named.
+            config = os.environ.get(CONFIG_VARIABLE) or os.path.expanduser("~/.kube/config")
+            self._api = kr8s.api(kubeconfig=config, context=context, namespace=namespace)
             self._api.timeout = _TIMEOUT
-        self.namespace = str(self._api.namespace)
+            if context and not namespace:
+                # The client takes the current context's.
+                namespace = self._api.auth.kubeconfig.get_context(context).get("namespace", "default")
+        self.namespace = str(namespace or self._api.namespace)
         self._class = new_class("Workflow", _API_VERSION, namespaced=True, asyncio=False)
 
     def create(self, workflow: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +140,9 @@ class Kubernetes:
     def get(self, name: str) -> dict[str, Any]:
         """A workflow, with its status."""
         with _kubernetes_errors(f"The API of Kubernetes at {self._api.auth.server}"):
-            return _plain(self._class.get(name, namespace=self.namespace, api=self._api))
+            found = self._class({"metadata": {"name": name}}, namespace=self.namespace, api=self._api)
+            found.refresh()
+            return _plain(found)
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""What is shown of a workflow while it runs."""
+
+import io
+from datetime import datetime, timezone
+
+from rich.console import Console
+
+from bodega.k8s import watch
+from bodega.k8s.submit import connect
+
+
+def node(name, phase, kind="Pod", *, host=None, children=(), start="00:00:00", end=None, message=""):
+    found = {
+        "name": name, "displayName": name.rpartition(".")[2], "type": kind, "phase": phase, "children": list(children),
+        "startedAt": f"2026-01-01T{start}Z", "message": message,
+    }  # fmt: skip
+    return found | ({"hostNodeName": host} if host else {}) | ({"finishedAt": f"2026-01-01T{end}Z"} if end else {})
+
+
+RUNNING = {
+    "phase": "Running",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "nodes": {
+        "w": node("shop", "Running", "DAG"),
+        "a": node("shop.make", "Succeeded", "Retry", children=["a0", "a1"], end="00:01:05"),
+        "a0": node("shop.make(0)", "Failed", host="host-1", end="00:00:30", message="OOMKilled (exit code 137)"),
+        "a1": node("shop.make(1)", "Succeeded", host="host-2", start="00:00:40", end="00:01:05"),
+        "b": node("shop.double", "Running", host="host-2", start="00:01:10"),
+        "c": node("shop.halve", "Pending", start="00:01:11", message="Unschedulable: 0/2 nodes are available"),
+    },
+}
+DONE = {
+    "phase": "Succeeded",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "finishedAt": "2026-01-01T01:02:00Z",
+    "nodes": {
+        **RUNNING["nodes"],
+        "b": node("shop.double", "Succeeded", host="host-2", start="00:01:10", end="00:01:20"),
+        "c": node("shop.halve", "Succeeded", host="host-1", start="00:01:11", end="00:01:20"),
+        "x": node("shop.onExit[0].drop-run", "Failed", host="host-2", start="00:01:21", end="00:01:22"),
+    },
+}
+WORKFLOW = {"metadata": {"name": "shop", "namespace": "ml"}}
+
+
+def text(workflow):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(watch.tree(workflow))
+    return console.file.getvalue()
+
+
+def test_tries_of_a_task_are_one():
+    now = datetime(2026, 1, 1, 0, 2, tzinfo=timezone.utc)
+    states = {state.name: state for state in watch.tasks_of({"status": RUNNING}, now)}
+    assert list(states) == ["make", "double", "halve"]
+    assert (states["make"].tries, states["make"].host, states["make"].seconds) == (2, "host-2", 65.0)
+    assert (states["double"].phase, states["double"].seconds) == ("Running", 50.0)
+    assert states["halve"].host is None and "Unschedulable" in states["halve"].message
+
+
+def test_the_tree_has_hosts_durations_tries_and_reasons():
+    shown = text({**WORKFLOW, "status": RUNNING})
+    assert "ml/shop  Running" in shown
+    assert "make  Succeeded  1min 5s  on host-2  try 2" in shown and "OOMKilled" not in shown
+    assert "Unschedulable: 0/2 nodes are available" in shown
+    shown = text({**WORKFLOW, "status": DONE})
+    assert "ml/shop  Succeeded  1h 2min" in shown
+    assert shown.index("halve") < shown.index("when it ended") < shown.index("drop-run")
+
+
+def test_a_workflow_that_no_controller_has_seen_is_pending():
+    assert watch.phase_of(WORKFLOW) == "Pending" and watch.tasks_of(WORKFLOW) == []
+    assert "Pending" in text(WORKFLOW)
+
+
+def test_without_a_terminal_each_change_is_a_line(server, monkeypatch):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.0)
+    server.workflows["shop"] = {**WORKFLOW}
+    server.states = [{}, RUNNING, RUNNING, DONE]
+    console = Console(file=io.StringIO(), width=200)
+    ended = watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
+    assert watch.phase_of(ended) == "Succeeded"
+    lines = [line.split()[1:3] for line in console.file.getvalue().splitlines()]
+    assert lines == [
+        ["make", "Succeeded"], ["double", "Running"], ["halve", "Pending"], ["double", "Succeeded"],
+        ["halve", "Succeeded"], ["drop-run", "Failed"], ["shop", "Succeeded"],
+    ]  # fmt: skip
+
+
+def test_on_a_terminal_it_is_one_tree(server, monkeypatch):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.0)
+    server.workflows["shop"] = {**WORKFLOW}
+    server.states = [RUNNING, DONE]
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
+    assert "when it ended" in console.file.getvalue()
+
+
+def test_it_goes_on_until_the_exit_handler_is_done(server, monkeypatch):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.0)
+    server.workflows["shop"] = {**WORKFLOW}
+    early = {key: value for key, value in DONE.items() if key != "finishedAt"}
+    server.states = [early, DONE]
+    ended = watch.watch(connect(server=server.url), "shop", Console(file=io.StringIO()))
+    assert ended["status"] == DONE
