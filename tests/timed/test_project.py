@@ -31,7 +31,7 @@ def test_a_project_says_what_it_runs_and_makes(project):
 
 def test_what_a_node_takes_is_told_from_what_its_process_takes(project):
     # The memory that nobody shares is seen from outside, so it has to be there for some looks.
-    make_second_node_do(project, "many = bytearray(300_000_000); __import__('time').sleep(0.3); del many")
+    make_second_node_do(project, "many = b'1' * 300_000_000; __import__('time').sleep(0.3); del many")
     step = project.run("memory")
     assert step.node == "all nodes"
     assert step.shape == (2914, 75)
