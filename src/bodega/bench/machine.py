@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bodega.memory.cgroups import memory_limit
 from bodega.memory.filesystems import filesystem_of
 from bodega.settings import format_size
 
@@ -36,6 +37,8 @@ def machine() -> dict[str, Any]:
 def memory_left() -> int:
     """Bytes that can still be taken, by processes and in shared memory together."""
     left = shutil.disk_usage(memory_folder()).free
+    if (limit := memory_limit()) is not None:  # Of a container.
+        left = min(left, limit.free)
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except FileNotFoundError:
