@@ -41,7 +41,7 @@ class Project:
     def bodega(self, *arguments: str, timeout: float = 900) -> str:
         """What ``kedro bodega ...`` prints, run where the API server can be reached."""
         command = [sys.executable, "-m", "kedro", "bodega", *arguments]
-        environment = {**os.environ, "COLUMNS": "200", "KEDRO_LOGGING_CONFIG": ""}
+        environment = {**os.environ, "COLUMNS": "200"}
         return self.cluster.do("exec", *command, cwd=self.path, timeout=timeout, env=environment)
 
     def submit(self, *arguments: str, env: str = ENVIRONMENT) -> Workflow:
@@ -99,7 +99,7 @@ def _write(project: Path, env: str, settings: dict[str, Any] | None, result: str
         (folder / "bodega.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
-def make_image(project: Project) -> Path:
+def make_image(project: Project, base_image: str) -> Path:
     """Build the project's image; the archive of it.
 
     The project brings this version of bodega along as a wheel.
@@ -109,8 +109,10 @@ def make_image(project: Project) -> Path:
     subprocess.run(build, cwd=EXAMPLE.parents[1], check=True, capture_output=True)
     requirements = project.path / "requirements.txt"
     requirements.write_text(re.sub(r"(?m)^bodega$", "bodega[s3]", requirements.read_text()))
-    project.bodega("docker", "init", "--include", "data")
-    project.bodega("docker", "build", "--env", ENVIRONMENT, "--docker-args", "--network=host")
+    project.bodega("docker", "init", "--include", "data/01_raw")
+    project.bodega(
+        "docker", "build", "--env", ENVIRONMENT, "--base-image", base_image, "--docker-args", "--network=host"
+    )
     archive = project.path / "image.tar"
     subprocess.run(["docker", "save", "-o", str(archive), IMAGE], check=True)
     return archive

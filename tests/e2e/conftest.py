@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e import _storage
 from tests.e2e._cluster import Cluster
-from tests.e2e._docker import running_engine
+from tests.e2e._docker import import_base_image, running_engine
 from tests.e2e._project import Project, make_image, make_project
 
 TOOL = "BODEGA_TEST_CLUSTER"
 ARGO = "BODEGA_TEST_ARGO"
 NAMESPACE = "bodega-e2e"
+BASE_IMAGE = "bodega-test-python"
 REMEDY = f"run `make e2e {TOOL}=FOLDER {ARGO}=FOLDER` as root, see CONTRIBUTING.md"
 
 
@@ -32,7 +32,7 @@ def _what_is_missing() -> str | None:
         return "hosts are namespaces, which takes root"
     if "PYTEST_XDIST_WORKER" in os.environ:
         return "a machine has one cluster, not one for each worker"
-    for program in ("go", "docker", "dockerd"):
+    for program in ("go", "docker", "dockerd", "debootstrap"):
         if shutil.which(program) is None:
             return f"there is no program {program!r}"
     return None
@@ -70,7 +70,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterat
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, engine: None) -> Project:
     """The example, with settings for this cluster, and its image on every host."""
+    import_base_image(BASE_IMAGE, tmp_path_factory.mktemp("base"))
     project = make_project(tmp_path_factory.mktemp("e2e"), cluster)
-    subprocess.run(["sh", cluster.tool / "base-image.sh"], check=True, capture_output=True)
-    cluster.load(make_image(project))
+    cluster.load(make_image(project, BASE_IMAGE))
     return project
