@@ -95,7 +95,8 @@ def _lead(cells: Cells, media: Sequence[Medium]) -> list[str]:
     )
     start_up = (
         "Start-up is all of a process's time that is not loading, computing or saving: Python, imports, Kedro's "
-        "configuration, and its end."
+        "configuration, and its end. All media but Vineyard run in bodega's environment, so each of their processes also "
+        "imports its hooks."
     )
     lead = [how, start_up]
     lead += [f"{medium.title}: {medium.note}" for medium in media if medium.note]
