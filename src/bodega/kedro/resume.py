@@ -102,11 +102,13 @@ def missing(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], record: RunR
         record: of the run.
         place: what the task makes for others must be there at the end; for a whole pipeline, what no node of it reads.
     """
+    found = {node.name: record.find(node) for node in pipeline.nodes}
+    outdated = _made_of_other_parameters(pipeline, catalog, found)
     wanted = set(map(stored_name, pipeline.outputs() if place.shared is None else place.shared))
     to_run = []
     for node in reversed(pipeline.nodes):
-        facts = record.find(node)
-        if facts is None or not _is_intact(node, facts, catalog, wanted):
+        facts = found[node.name]
+        if facts is None or node.name in outdated or not _is_there(node, facts, catalog, wanted):
             to_run.append(node.name)
             wanted.update(map(stored_name, node.inputs))
     if len(to_run) == len(pipeline.nodes):
@@ -126,10 +128,23 @@ def forget_inner(pipeline: Pipeline, place: Place) -> None:
             store.delete(name)
 
 
-def _is_intact(node: Node, facts: dict[str, Any], catalog: CatalogProtocol[Any, Any], wanted: set[str]) -> bool:
-    """Whether what is wanted of a finished node is what it made, and would be made again."""
-    if facts["parameters"] != _digest_of_parameters(node, catalog):
-        return False
+def _made_of_other_parameters(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], found: Mapping[str, dict[str, Any] | None]
+) -> set[str]:
+    """The finished nodes that had other parameters than now, and all that read what such a node made."""
+    nodes: set[str] = set()
+    datasets: set[str] = set()
+    for node in pipeline.nodes:
+        facts = found[node.name]
+        has_others = facts is not None and facts["parameters"] != _digest_of_parameters(node, catalog)
+        if has_others or not datasets.isdisjoint(map(stored_name, node.inputs)):
+            nodes.add(node.name)
+            datasets.update(map(stored_name, node.outputs))
+    return nodes
+
+
+def _is_there(node: Node, facts: dict[str, Any], catalog: CatalogProtocol[Any, Any], wanted: set[str]) -> bool:
+    """Whether what is wanted of a finished node is there, and is what it made."""
     return all(
         name in catalog and catalog.exists(name) and facts["files"].get(name) == _signs(catalog.get(name))
         for name in node.outputs
