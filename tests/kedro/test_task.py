@@ -1,0 +1,161 @@
+"""What a pod runs, as it runs it: a process in the project's folder."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import bodega
+
+NODES = """
+def show(name, threshold, columns, model):
+    return repr([name, threshold, columns, model])
+
+def read(shown):
+    return shown.upper()
+"""
+PIPELINE = """
+    node(show, ["params:name", "params:threshold", "params:columns", "params:model"], "shown", name="show"),
+    node(read, "shown", "read", name="read"),
+"""
+PARAMETERS = """
+name: plain
+threshold: 1
+columns: [a]
+model: {depth: 3, "kind": tree, 0: zero}
+"""
+
+
+@pytest.fixture
+def shop(opted_in, tmp_path):
+    opted_in.code(NODES, PIPELINE)
+    opted_in.write("conf/base/parameters.yml", PARAMETERS)
+    opted_in.outputs = tmp_path / "outputs"
+    return opted_in
+
+
+def task(project, *arguments, code=0, **environment):
+    process = subprocess.run(
+        [sys.executable, "-m", "bodega.kedro.task", *arguments],
+        cwd=project.path,
+        env={
+            **os.environ,
+            "BODEGA_RUN": "w-1",
+            "BODEGA_HOST": "node-7",
+            "BODEGA_OUTPUTS": str(project.outputs),
+            "BODEGA_RESUME": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert process.returncode == code, process.stdout + process.stderr
+    return process
+
+
+def output(project, name):
+    return (project.outputs / name).read_text()
+
+
+def test_a_task_runs_its_nodes_and_says_where_and_how_much(shop):
+    task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
+    assert output(shop, "host") == "node-7"
+    store = shop.stored("w-1")
+    assert json.loads(output(shop, "bytes")) == {"shown": store.info("shown").nbytes}
+    assert list(store) == ["shown"]
+    task(shop, "run", "--nodes", '["read"]', BODEGA_SHARED='["read"]')
+    assert store["read"] == store["shown"].upper()
+
+
+def test_sizes_of_a_task_that_was_done_before_are_said_again(shop):
+    task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
+    before = output(shop, "bytes")
+    (shop.outputs / "bytes").unlink()
+    assert "Running node" not in task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]').stdout
+    assert output(shop, "bytes") == before
+
+
+@pytest.mark.parametrize(
+    ("params", "shown"),
+    [
+        (["name=007"], ["007", 1, ["a"], {"depth": 3, "kind": "tree", 0: "zero"}]),
+        (['name=a,b="c": [d] {e} #f'], ['a,b="c": [d] {e} #f', 1, ["a"], {"depth": 3, "kind": "tree", 0: "zero"}]),
+        (["name=1e3", "threshold=7"], ["1e3", 7, ["a"], {"depth": 3, "kind": "tree", 0: "zero"}]),
+        (['columns=["x,y", "007", "é"]'], ["plain", 1, ["x,y", "007", "é"], {"depth": 3, "kind": "tree", 0: "zero"}]),
+        (["model={depth: 7, 0: one}"], ["plain", 1, ["a"], {"depth": 7, "kind": "tree", 0: "one"}]),
+    ],
+)
+def test_parameters_arrive_exactly(shop, params, shown):
+    task(shop, "run", "--nodes", '["show"]', *[text for each in params for text in ("--param", each)])
+    found = eval(shop.stored("w-1")["shown"])
+    assert found == shown and [type(value) for value in found] == [type(value) for value in shown]
+
+
+def test_a_parameter_of_another_type_is_a_mistake_that_no_retry_mends(shop):
+    process = task(shop, "run", "--nodes", '["show"]', "--param", "threshold=007", code=2)
+    assert "'threshold' is a whole number in the project, not '007'" in process.stderr
+    assert shop.stored("w-1").names() == []
+
+
+def test_an_error_of_a_node_ends_the_task_as_it_ends_kedro_run(shop):
+    shop.code(NODES + "def broken():\n    raise RuntimeError('broken')\n", "node(broken, None, 'x', name='broken'),")
+    task(shop, "run", "--nodes", '["broken"]', code=1)
+    assert not (shop.outputs / "bytes").exists()
+
+
+def test_env_pipelines_and_configuration_are_passed(shop):
+    shop.write("conf/prod/parameters.yml", "name: of prod\n")
+    shop.write(
+        f"src/{shop.package}/pipeline_registry.py",
+        f"from kedro.pipeline import node, pipeline\nfrom {shop.package}.nodes import *\n\n"
+        f"def register_pipelines():\n    return {{'__default__': pipeline([]), 'other': pipeline([{PIPELINE}])}}\n",
+    )
+    task(shop, "run", "--nodes", '["show"]', "--env", "prod", "--pipelines", "other")
+    assert "of prod" in shop.stored("w-1")["shown"]
+    elsewhere = shop.path / "elsewhere"
+    (shop.path / "conf").rename(elsewhere)
+    task(shop, "run", "--nodes", '["show"]', "--pipelines", "other", "--conf-source", str(elsewhere), BODEGA_RUN="w-2")
+    assert "plain" in shop.stored("w-2")["shown"]
+
+
+def test_the_hosts_that_took_part_are_known_and_the_run_is_dropped(shop):
+    task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
+    task(shop, "run", "--nodes", '["read"]', BODEGA_SHARED='["read"]', BODEGA_HOST="node-8")
+    task(shop, "hosts")
+    assert json.loads(output(shop, "hosts")) == ["node-7", "node-8"]
+    assert "Dropped 2 objects of run 'w-1'" in task(shop, "drop").stdout
+    assert bodega.open().runs() == [] and bodega.open().usage().used == 0
+
+
+def test_the_warm_memory_of_a_host_stays_while_another_run_is_there(shop):
+    other = bodega.open(run="other")
+    other.put("big", b"x" * (4 << 20))
+    other.put("kept", 1)
+    del other["big"]
+    pool = other.usage().pool
+    assert pool
+    task(shop, "drop")
+    assert other.usage().pool == pool and other["kept"] == 1
+
+
+def test_the_hosts_are_found_in_the_durable_tier_without_fetching_anything(shop, tmp_path):
+    shop.write("conf/base/bodega.yml", f"spill: file://{tmp_path}/durable")
+    task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
+    task(shop, "hosts", BODEGA_ROOT=str(tmp_path / "another"), BODEGA_HOST="node-9")
+    assert json.loads(output(shop, "hosts")) == ["node-7"]
+    assert bodega.open(tmp_path / "another", run="w-1").usage().objects == 0
+
+
+def test_a_host_can_be_asked_for_its_name_anywhere(shop, tmp_path):
+    task(shop, "host")
+    assert output(shop, "host") == "node-7"
+
+
+def test_outside_of_a_project(shop, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "bodega.kedro.task", "drop"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert process.returncode == 2 and "WORKDIR" in process.stderr
