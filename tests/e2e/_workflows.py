@@ -54,6 +54,17 @@ class Workflow:
         """The host of each task's last try, as its pod says."""
         return {task: str(tries[-1]["hostNodeName"]) for task, tries in self.tasks().items()}
 
+    def held(self) -> dict[str, dict[str, int]]:
+        """Of each task that read from others: bytes of what it read, by the host that its maker ran on."""
+        held: dict[str, dict[str, int]] = {}
+        for task, tries in self.tasks().items():
+            parameters = {each["name"]: each["value"] for each in tries[-1]["inputs"]["parameters"]}
+            for source in json.loads(parameters["sources"]):
+                nbytes = sum(source["bytes"].get(name, 0) for name in source["reads"])
+                hosts = held.setdefault(task, {})
+                hosts[source["host"]] = hosts.get(source["host"], 0) + nbytes
+        return held
+
     def pod(self, node: dict[str, Any]) -> str:
         """The name of a node's pod."""
         for pod in self.cluster.objects("pods", "-l", f"workflows.argoproj.io/workflow={self.name}"):
@@ -88,9 +99,9 @@ class Workflow:
         )
 
     def kill(self, pod: str, program: str) -> None:
-        """Kill the processes of a pod whose command line has a program in it, as a kernel out of memory does."""
+        """Kill the processes of a pod that run a program, as a kernel out of memory does: not Argo's around them."""
         for process in self.cluster.processes(pod):
-            if program in command_line(process):
+            if command_line(process).startswith(program):
                 os.kill(process, signal.SIGKILL)
 
     def report(self) -> str:
@@ -102,6 +113,8 @@ class Workflow:
             f"{node.get('hostNodeName', '-')}  {node.get('message', '')}".rstrip()
             for node in self.nodes()
         ]
+        hosts = self.hosts()
+        lines += [f"  {task} ran on {hosts[task]}; its input was on {held}" for task, held in self.held().items()]
         return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.e2e import _storage
@@ -33,8 +34,20 @@ def test_a_workflow_gives_the_result_of_a_local_run_and_leaves_nothing(project, 
     assert workflow.phase == "Succeeded", workflow.report()
     assert_is_local_result(project, workflow, multiplier=10)
     assert len(workflow.tasks()) == (len(CHAIN) if env == ENVIRONMENT else 2)
-    # The last task read all of the one before it, and so on: one host held all of each input.
-    assert len(set(workflow.hosts().values())) == 1
+    assert_ran_near_their_input(workflow)
+    assert_nothing_is_left(workflow)
+
+
+def test_tasks_follow_their_input_to_the_busier_host(project):
+    cluster = project.cluster
+    quiet, busy = cluster.hosts  # One has the object storage besides: left alone, the scheduler takes the other.
+    with cordoned(cluster, quiet):
+        workflow = project.submit("-p", "multiplier=10", env=GROUPED)
+        workflow.wait_for("the first task", lambda: running(workflow, "read"))
+    assert workflow.finish() == "Succeeded", workflow.report()
+    show(workflow)
+    assert workflow.hosts() == {"read": busy, "clean": busy}
+    assert_ran_near_their_input(workflow)
     assert_nothing_is_left(workflow)
 
 
@@ -44,7 +57,7 @@ def test_what_finished_is_not_done_again_when_a_task_is_killed(project):
     first = workflow.wait_for("the first task", lambda: running(workflow, "read"))
     host = workflow.wait_for("its host", lambda: workflow.tasks()["read"][0].get("hostNodeName"))
     workflow.wait_for("the first node's data", lambda: finished(project.cluster, host, run))
-    workflow.kill(workflow.pod(first), "kedro")
+    workflow.kill(workflow.pod(first), "python ")
     assert workflow.finish() == "Succeeded", workflow.report()
     show(workflow)
     killed, again = workflow.tasks()["read"]
@@ -81,12 +94,21 @@ def test_the_rest_finishes_from_the_durable_tier_when_the_host_of_a_finished_tas
 def dying_host(cluster: Cluster) -> Iterator[str]:
     """A host that is killed by the test: not the one of the object storage. The first task has no other choice."""
     dying, living = cluster.hosts
-    cluster.kubectl("cordon", living)
-    yield dying
-    cluster.kubectl("uncordon", living)
+    with cordoned(cluster, living):
+        yield dying
     if not cluster.is_ready(dying):
         cluster.do("start", dying)
         wait_for("the host", lambda: cluster.is_ready(dying))
+
+
+@contextmanager
+def cordoned(cluster: Cluster, host: str) -> Iterator[None]:
+    """Let no more pods onto a host."""
+    cluster.kubectl("cordon", host)
+    try:
+        yield
+    finally:
+        cluster.kubectl("uncordon", host)
 
 
 def running(workflow: Workflow, task: str) -> dict | None:
@@ -112,6 +134,15 @@ def assert_is_local_result(project: Project, workflow: Workflow, *, multiplier: 
     *_, last = workflow.tasks().values()
     remote = project.cluster.read(last[-1]["hostNodeName"], RESULT)
     assert remote == project.local_result(multiplier)
+
+
+def assert_ran_near_their_input(workflow: Workflow) -> None:
+    """Each task ran on the host that held most of what it read."""
+    hosts, held = workflow.hosts(), workflow.held()
+    assert len(held) == len(hosts) - 1  # All but the first read from another.
+    assert {task: hosts[task] for task in held} == {
+        task: max(sizes, key=sizes.__getitem__) for task, sizes in held.items()
+    }
 
 
 def assert_nothing_is_left(workflow: Workflow) -> None:
