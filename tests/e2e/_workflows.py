@@ -51,8 +51,10 @@ class Workflow:
         return tries
 
     def hosts(self) -> dict[str, str]:
-        """The host of each task's last try, as its pod says."""
-        return {task: str(tries[-1]["hostNodeName"]) for task, tries in self.tasks().items()}
+        """The host of each task's last try, where its pod has one."""
+        return {
+            task: str(tries[-1]["hostNodeName"]) for task, tries in self.tasks().items() if "hostNodeName" in tries[-1]
+        }
 
     def held(self) -> dict[str, dict[str, int]]:
         """Of each task that read from others: bytes of what it read, by the host that its maker ran on."""

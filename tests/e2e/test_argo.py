@@ -43,7 +43,7 @@ def test_tasks_follow_their_input_to_the_busier_host(project):
     quiet, busy = cluster.hosts  # One has the object storage besides: left alone, the scheduler takes the other.
     with cordoned(cluster, quiet):
         workflow = project.submit("-p", "multiplier=10", env=GROUPED)
-        workflow.wait_for("the first task", lambda: running(workflow, "read"))
+        workflow.wait_for("the first task", lambda: "read" in workflow.hosts())
     assert workflow.finish() == "Succeeded", workflow.report()
     show(workflow)
     assert workflow.hosts() == {"read": busy, "clean": busy}
@@ -73,7 +73,7 @@ def test_what_finished_is_not_done_again_when_a_task_is_killed(project):
 def test_the_rest_finishes_from_the_durable_tier_when_the_host_of_a_finished_task_dies(project, dying_host):
     cluster = project.cluster
     workflow = project.submit("-p", "multiplier=10")
-    workflow.wait_for("the first task", lambda: running(workflow, "read-houses"))
+    workflow.wait_for("the first task", lambda: "read-houses" in workflow.tasks())
     workflow.suspend(True)
     workflow.wait_for("its end", lambda: succeeded(workflow, "read-houses"))
     assert workflow.hosts() == {"read-houses": dying_host}
