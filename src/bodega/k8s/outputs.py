@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 FOLDER = "/tmp/bodega-outputs"  # noqa: S108 # of the pod's own container
-"""A file for each output parameter."""
+"""A file for each output parameter; ``BODEGA_OUTPUTS`` names another folder."""
 
 HOST = "host"
 """The host that the task ran on, as Kubernetes calls it."""
