@@ -70,7 +70,7 @@ def test_the_floor_is_what_others_are_compared_with(cells):
 
 
 def test_aims_that_are_met(cells):
-    aims = judge(cells)
+    aims = judge(cells, TITLES)
     assert [aim.met for aim in aims] == [True, True, True, True, True]
     assert aims[0].found == "in all 15 comparisons"
     assert aims[2].found == "0.02"
@@ -79,7 +79,7 @@ def test_aims_that_are_met(cells):
 @pytest.mark.parametrize(
     ("number", "medium", "scale", "change", "words"),
     [
-        (0, "csv", 10, {"moving": 0.0}, "Csv files at x10"),
+        (0, "csv", 10, {"moving": 0.0}, "Csv at x10"),
         (1, "bodega", 100, {"moving": 0.01}, "of 9"),
         (2, "bodega", 1000, {"moving": 0.039}, "0.9"),
         (3, "bodega", 1000, {"moving": 0.039}, "per GB"),
@@ -88,19 +88,19 @@ def test_aims_that_are_met(cells):
 )
 def test_an_aim_that_is_missed_says_where(cells, number, medium, scale, change, words):
     changed = summarise([measurement(medium, scale, **change)])
-    aim = judge({**cells, **changed})[number]
+    aim = judge({**cells, **changed}, TITLES)[number]
     assert aim.met is False
     assert words.lower() in aim.found.lower()
 
 
 def test_what_was_not_measured_meets_no_aim():
-    assert [aim.met for aim in judge(summarise([measurement("csv", 10)]))] == [None] * 5
+    assert [aim.met for aim in judge(summarise([measurement("csv", 10)]), TITLES)] == [None] * 5
 
 
 def test_one_run_is_not_compared_with_a_process_per_node():
     whole = measurement("memory", 1)
     cells = summarise([measurement("bodega", 1), type(whole)("kedro-parallel", 1, 0, whole.steps, 0)])
-    assert judge(cells)[0].met is None
+    assert judge(cells, TITLES)[0].met is None
 
 
 def test_a_folder_without_measurements_is_refused(tmp_path):

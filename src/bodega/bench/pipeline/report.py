@@ -49,7 +49,7 @@ def write_reports(folder: Path) -> tuple[dict[str, Any], list[Table]]:
         "sessions": journal.sessions,
         "media": titles,
         "figures": as_json(cells),
-        "aims": [asdict(aim) for aim in judge(cells)],
+        "aims": [asdict(aim) for aim in judge(cells, titles)],
         "left_out": [
             {"medium": medium, "scale": scale, "reason": reason} for (medium, scale), reason in journal.left_out.items()
         ],
@@ -75,7 +75,7 @@ def _media(journal: Journal) -> list[Medium]:
 def _tables(cells: Cells, left_out: Mapping[tuple[str, int], str], titles: Mapping[str, str]) -> list[Table]:
     tables = (
         seconds_table(cells, left_out, titles),
-        aims_table(judge(cells)),
+        aims_table(judge(cells, titles)),
         published_table(cells, titles),
         parts_table(cells, titles),
         nodes_table(cells, titles),

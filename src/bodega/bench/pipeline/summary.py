@@ -109,12 +109,12 @@ class Aim:
     """None where it was not measured."""
 
 
-def judge(cells: Cells) -> list[Aim]:
-    """The aims of this benchmark, each with what was found."""
-    return [_ahead(cells), _sharing(cells), _against_s3(cells), _linear(cells), _memory(cells)]
+def judge(cells: Cells, titles: Mapping[str, str]) -> list[Aim]:
+    """The aims of this benchmark, each with what was found; ``titles`` are of the media, by name."""
+    return [_ahead(cells, titles), _sharing(cells), _against_s3(cells), _linear(cells), _memory(cells)]
 
 
-def _ahead(cells: Cells) -> Aim:
+def _ahead(cells: Cells, titles: Mapping[str, str]) -> Aim:
     aim = "At every scale bodega takes less than every other medium that crosses processes (runs against runs)"
     behind, compared = [], 0
     for (medium, scale), cell in cells.items():
@@ -124,9 +124,8 @@ def _ahead(cells: Cells) -> Aim:
             continue
         compared += 1
         if cell.total.median <= ours.total.median:
-            behind.append(
-                f"{other.title} at x{scale} took {cell.total.median:.2f}, {ours.medium} {ours.total.median:.2f} s"
-            )
+            took = f"{cell.total.median:.2f} s, {titles[ours.medium]} {ours.total.median:.2f} s"
+            behind.append(f"{titles[medium]} at x{scale} took {took}")
     found = f"but {'; '.join(behind)}" if behind else f"in all {compared} comparisons"
     return Aim(aim, found if compared else "not measured", not behind if compared else None)
 
