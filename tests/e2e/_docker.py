@@ -40,6 +40,8 @@ def running_engine(folder: Path) -> Iterator[None]:
         finally:
             server.terminate()
             server.wait()
+            # It leaves the network of its containers mounted, and what is mounted cannot be removed.
+            subprocess.run(["umount", folder / "exec" / "netns" / "default"], capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
 
 
