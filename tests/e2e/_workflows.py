@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.e2e._cluster import Cluster, wait_for
+from tests.e2e._cluster import Cluster, processes, wait_for
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,19 @@ class Workflow:
                 hosts[source["host"]] = hosts.get(source["host"], 0) + nbytes
         return held
 
-    def pod(self, node: dict[str, Any]) -> str:
-        """The name of a node's pod."""
-        for pod in self.cluster.objects("pods", "-l", f"workflows.argoproj.io/workflow={self.name}"):
+    def pods(self) -> list[dict[str, Any]]:
+        """Its pods, as Kubernetes knows them, which is sooner than Argo does."""
+        return self.cluster.objects("pods", "-l", f"workflows.argoproj.io/workflow={self.name}")
+
+    def _pod(self, node: dict[str, Any]) -> str:
+        for pod in self.pods():
             if pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"] == node["id"]:
                 return str(pod["metadata"]["name"])
         raise AssertionError(f"{node['name']} has no pod")
 
     def log(self, node: dict[str, Any]) -> str:
         """What a node's main container printed."""
-        return self.cluster.kubectl("logs", self.pod(node), "-c", "main")
+        return self.cluster.kubectl("logs", self._pod(node), "-c", "main")
 
     def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = 180) -> Any:
         """Wait for something while the workflow goes on; what it looks like, if that does not come."""
@@ -99,12 +102,6 @@ class Workflow:
         self.cluster.kubectl(
             "patch", "workflow", self.name, "--type", "merge", "-p", json.dumps({"spec": {"suspend": stopped}})
         )
-
-    def kill(self, pod: str, program: str) -> None:
-        """Kill the processes of a pod that run a program, as a kernel out of memory does: not Argo's around them."""
-        for process in self.cluster.processes(pod):
-            if command_line(process).startswith(program):
-                os.kill(process, signal.SIGKILL)
 
     def report(self) -> str:
         """Each of its pods in a line: seconds from when it was asked for to its end, and the host."""
@@ -129,10 +126,18 @@ def _seconds(record: Mapping[str, Any]) -> str:
     return f"{(ended - began).total_seconds():.0f}"
 
 
-def command_line(process: int) -> str:
-    """Of a process; empty when it has ended."""
+def kill(pod: dict[str, Any], program: str) -> None:
+    """Kill the processes of a pod that run a program, as a kernel out of memory does: not Argo's around them."""
+    found = [process for process in processes(pod["metadata"]["uid"]) if _program(process) == program]
+    assert found, f"nothing in the pod runs {program}"
+    for process in found:
+        os.kill(process, signal.SIGKILL)
+
+
+def _program(process: int) -> str:
+    """What a process runs; nothing when it has ended."""
     try:
         with open(f"/proc/{process}/cmdline", encoding="utf-8", errors="replace") as file:
-            return file.read().replace("\0", " ")
+            return os.path.basename(file.read().partition("\0")[0])
     except OSError:
         return ""

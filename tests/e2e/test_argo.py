@@ -13,7 +13,7 @@ import pytest
 from tests.e2e import _storage
 from tests.e2e._cluster import Cluster, wait_for
 from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, Project
-from tests.e2e._workflows import Workflow
+from tests.e2e._workflows import Workflow, kill
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -52,12 +52,12 @@ def test_tasks_follow_their_input_to_the_busier_host(project):
 
 
 def test_what_finished_is_not_done_again_when_a_task_is_killed(project):
+    hosts = project.cluster.hosts
     workflow = project.submit("-p", "multiplier=100", env=GROUPED)
     run = workflow.run
-    first = workflow.wait_for("the first task", lambda: running(workflow, "read"))
-    host = workflow.wait_for("its host", lambda: workflow.tasks()["read"][0].get("hostNodeName"))
-    workflow.wait_for("the first node's data", lambda: finished(project.cluster, host, run))
-    workflow.kill(workflow.pod(first), "python ")
+    (pod,) = workflow.wait_for("the first pod", workflow.pods)
+    wait_for("the first node", lambda: any(finished(project.cluster, host, run) for host in hosts), pause=0.05)
+    kill(pod, "python")
     assert workflow.finish() == "Succeeded", workflow.report()
     show(workflow)
     killed, again = workflow.tasks()["read"]
@@ -109,11 +109,6 @@ def cordoned(cluster: Cluster, host: str) -> Iterator[None]:
         yield
     finally:
         cluster.kubectl("uncordon", host)
-
-
-def running(workflow: Workflow, task: str) -> dict | None:
-    """The try of a task whose pod runs."""
-    return next((node for node in workflow.tasks().get(task, []) if node["phase"] == "Running"), None)
 
 
 def succeeded(workflow: Workflow, task: str) -> bool:
