@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,21 @@ def test_a_segment_that_a_crash_left_with_holes_is_not_kept(store):
         file.truncate(2 << 20)
     store.sweep()
     assert segments(store.root) == store.usage().used == 0
+
+
+def test_a_file_that_goes_while_all_are_counted_hides_no_other(store, monkeypatch):
+    """What is said of the store is written among the temporary files too, and moved away without the count's lock."""
+    tmp, listed = Path(store._root.tmp), os.scandir
+    for name in ("a", "b", "c"):
+        (tmp / name).write_bytes(bytes(4096))
+
+    @contextmanager
+    def scandir(folder):
+        with listed(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        if folder == store._root.tmp:
+            (tmp / "a").unlink()
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert ledger.recount(store._root) == 2 * 4096

@@ -8,6 +8,7 @@ too low, until a sweep counts anew.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from bodega.layout import PAGE
@@ -94,8 +95,10 @@ def _folder_bytes(folder: str) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     total += _folder_bytes(entry.path)
                 elif not entry.name.startswith("."):  # What is said of a run is no segment.
-                    total += pages(entry.stat(follow_symlinks=False).st_size)
+                    with suppress(
+                        FileNotFoundError
+                    ):  # A draft of what is said of the store, which is no segment either.
+                        total += pages(entry.stat(follow_symlinks=False).st_size)
     except FileNotFoundError:
-        # A folder that is gone since it was listed takes nothing, and a file can only have been removed by a stranger.
-        return total
+        return 0  # A folder that is gone since it was listed had nothing left.
     return total
