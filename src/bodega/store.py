@@ -298,8 +298,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             RootError: the root or a lower folder is gone.
         """
-        for tier in self._stack.folders:
-            tier.root.require()
+        self._stack.require_folders()
         runs = [self._tier.names(run) for run in self._tier.runs()]
         return Usage(
             root=str(self._root.path),
@@ -323,8 +322,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             RootError: the root or a lower folder is gone.
         """
-        for tier in self._stack.folders:
-            tier.root.require()
+        self._stack.require_folders()
         expired = self._stack.expired_runs()
         for run in expired:
             self._stack.drop_run(run)

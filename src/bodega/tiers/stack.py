@@ -67,6 +67,15 @@ class TierStack:
         """The tiers that objects can be mapped from."""
         return self._folders
 
+    def require_folders(self) -> None:
+        """Complain where one of the folders is gone.
+
+        Raises:
+            RootError: it is.
+        """
+        for tier in self._folders:
+            tier.root.require()
+
     def put(
         self,
         run: str,
@@ -216,12 +225,12 @@ class TierStack:
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
-        self._require_folders()
+        self.require_folders()
         return _union(tier.names(run) for tier in self._tiers)
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
-        self._require_folders()
+        self.require_folders()
         return _union(tier.runs() for tier in self._tiers)
 
     def drop_run(self, run: str) -> None:
@@ -386,10 +395,6 @@ class TierStack:
             f"{name!r} cannot be persisted: the store {self.top.url} has no lower tier. Name one (spill=), such as a "
             "folder on a disk or s3://bucket/prefix."
         )
-
-    def _require_folders(self) -> None:
-        for tier in self._folders:
-            tier.root.require()
 
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
         from difflib import get_close_matches  # Slow to import, and seldom needed.

@@ -72,9 +72,8 @@ class Writing(files.Draft):
         super().__exit__(kind, error, trace)
         if self._published or not isinstance(error, OSError):
             return
-        if isinstance(error, StoreFull) and not hasattr(
-            error, "name"
-        ):  # A lock file, say: what matters is what was put.
+        if isinstance(error, StoreFull) and not hasattr(error, "name"):
+            # Of a lock file, say: what matters is what was put.
             raise self._full(self._name, None) from error
         if isinstance(error, BodegaError):
             return
