@@ -7,7 +7,25 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Any
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int = 1) -> str:
+    """The end of a message about a name that is not known.
+
+    Args:
+        name: as it was written.
+        known: what it may be.
+        otherwise: what to say where none of those looks like it; the question begins as this does, great or small.
+        most: names that the question may have.
+    """
+    from difflib import get_close_matches  # Slow to import, and seldom needed.
+
+    near = get_close_matches(name, list(known), n=most)
+    if not near:
+        return otherwise
+    return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
 
 
 class BodegaError(Exception):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 from typing import Literal, TypeGuard, get_args
@@ -16,7 +15,7 @@ from typing import Literal, TypeGuard, get_args
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from bodega.errors import PlanError
+from bodega.errors import PlanError, did_you_mean
 
 GroupingRule = Literal["node", "namespace", "tag", "auto"]
 Grouping = GroupingRule | Mapping[str, Sequence[str]]
@@ -237,12 +236,8 @@ def _texts(kind: str, node: Node) -> Sequence[str]:
 
 def _no_match_error(group: str, pattern: str, nodes: Sequence[Node]) -> PlanError:
     known = sorted({text for node in nodes for kind in _KINDS for text in _texts(kind, node)})
-    near = get_close_matches(pattern.rpartition(":")[2], known, n=3)
-    hint = (
-        f"Did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else f"Nodes, tags and namespaces are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
-    )
+    otherwise = f"Nodes, tags and namespaces are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
+    hint = did_you_mean(pattern.rpartition(":")[2], known, otherwise, most=3)
     return PlanError(
         f"The pattern {pattern!r} of the group {group!r} matches no node, tag or namespace of the pipeline. {hint}",
         code="pattern-matches-nothing",

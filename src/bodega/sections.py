@@ -6,10 +6,9 @@ What is wrong is named by its key and its file, together with what to write inst
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from bodega.errors import SettingsError
+from bodega.errors import SettingsError, did_you_mean
 
 _Value = TypeVar("_Value")
 
@@ -49,8 +48,7 @@ class Section:
         """
         for key in self.keys:
             if key not in known:
-                near = get_close_matches(str(key), known, n=1)
-                remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}."
+                remedy = did_you_mean(str(key), known, f"the keys are {', '.join(known)}.")
                 named = repr(self.at(key)) if isinstance(key, str) else repr(key)
                 raise SettingsError(f"The key {named} in {self.source} is not known: {remedy}", key=key)
 

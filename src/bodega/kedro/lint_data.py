@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Iterator
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
@@ -15,7 +14,7 @@ from kedro.io import MemoryDataset, SharedMemoryDataset
 from kedro.io.catalog_config_resolver import CatalogConfigResolver
 
 from bodega.codecs.handles import handle
-from bodega.errors import InvalidName
+from bodega.errors import InvalidName, did_you_mean
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.findings import Examined, Finding, Level, listed
 from bodega.names import to_filename
@@ -52,7 +51,7 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
                 "missing-parameter",
                 entry.name,
                 f"It is read by {listed(entry.read_by)}, but the project has no such parameter.",
-                _near(entry.name, known, "Add it to parameters.yml."),
+                did_you_mean(entry.name, known, "Add it to parameters.yml."),
             )
         elif entry.home == "nowhere" and not _is_stored(examined, entry):
             names = [*known, *(other.name for other in examined.datasets if other.is_made_here)]
@@ -61,7 +60,7 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
                 "missing-input",
                 entry.name,
                 f"It is read by {listed(entry.read_by)}, but no node makes it and the catalog does not define it.",
-                _near(entry.name, names, "Define it in the catalog."),
+                did_you_mean(entry.name, names, "Define it in the catalog."),
             )
 
 
@@ -231,7 +230,7 @@ def idle_patterns(examined: Examined) -> Iterator[Finding]:
                     "pattern-matches-nothing",
                     key,
                     f"The pattern {pattern!r} matches no dataset of the project.",
-                    _near(pattern, names, f"Correct or remove it in {settings.source}."),
+                    did_you_mean(pattern, names, f"Correct or remove it in {settings.source}."),
                 )
 
 
@@ -288,11 +287,6 @@ def _target(examined: Examined, entry: Entry) -> tuple[str, ...] | None:
 def _is_stored(examined: Examined, entry: Entry) -> bool:
     """Whether the run has an object that somebody has put by hand. A workflow begins with a run of its own."""
     return not examined.is_deployed and examined.project.place.open().exists(stored_name(entry.name))
-
-
-def _near(name: str, names: list[str], otherwise: str) -> str:
-    near = get_close_matches(name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else otherwise
 
 
 def _returned(node: Node) -> Iterator[tuple[str, type]]:

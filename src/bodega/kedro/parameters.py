@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
-from bodega.errors import SettingsError
+from bodega.errors import SettingsError, did_you_mean
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "keys and values"}
 
@@ -140,8 +139,7 @@ def _path(name: str, parameters: Mapping[str, Any]) -> list[str]:
         path.append(key)
         known, rest = known[key], rest[len(key) + 1 :]
     if rest or not path:
-        near = get_close_matches(name, _names(parameters, ""), n=3)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are {', '.join(parameters)}."
+        hint = did_you_mean(name, _names(parameters, ""), f"There are {', '.join(parameters)}.", most=3)
         raise SettingsError(f"The project has no parameter {name!r}. {hint}", parameter=name)
     return path
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +24,7 @@ from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
-from bodega.errors import PlanError, SettingsError
+from bodega.errors import PlanError, SettingsError, did_you_mean
 from bodega.kedro.place import Place, Project
 from bodega.plan import Grouping, Plan, make_plan
 
@@ -136,12 +135,7 @@ class OpenedProject:
         combined = Pipeline([])
         for name in self.pipeline_names or (DEFAULT_PIPELINE,):
             if name not in pipelines:
-                near = get_close_matches(name, list(pipelines))
-                hint = (
-                    f"did you mean {' or '.join(map(repr, near))}?"
-                    if near
-                    else f"there are {', '.join(sorted(pipelines))}."
-                )
+                hint = did_you_mean(name, pipelines, f"there are {', '.join(sorted(pipelines))}.", most=3)
                 raise PlanError(f"The pipeline {name!r} is not registered: {hint}", code="unknown-pipeline")
             try:
                 combined += pipelines[name]

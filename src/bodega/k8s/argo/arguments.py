@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from bodega.errors import SettingsError
+from bodega.errors import SettingsError, did_you_mean
 
 IMAGE = "image"
 RUN = "run"
@@ -45,12 +44,7 @@ def with_parameters(workflow: Mapping[str, Any], texts: Mapping[str, str]) -> di
     parameters = {each["name"]: each for each in (changed["spec"].get("arguments") or {}).get("parameters") or []}
     for name, text in texts.items():
         if name not in parameters:
-            near = get_close_matches(name, parameters, n=3)
-            hint = (
-                f"Did you mean {' or '.join(map(repr, near))}?"
-                if near
-                else f"It has {', '.join(parameters) or 'none'}."
-            )
+            hint = did_you_mean(name, parameters, f"It has {', '.join(parameters) or 'none'}.", most=3)
             raise SettingsError(f"The workflow has no parameter {name!r}. {hint}", parameter=name)
         parameters[name]["value"] = text
     if IMAGE in parameters and not parameters[IMAGE].get("value"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from bodega.errors import did_you_mean
 from bodega.k8s.argo.values import Found
 
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9]{0,127}")
@@ -118,9 +118,8 @@ class _Workflow:
                 )
                 yield from _unknown(path, what, name, known)
             elif who not in done:
-                near = get_close_matches(who, done, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                yield path, f"{found.group()!r}: no {kind[:-1]} {who!r} is done before this.{hint}"
+                hint = did_you_mean(who, done, "")
+                yield path, f"{found.group()!r}: no {kind[:-1]} {who!r} is done before this. {hint}".rstrip()
             else:
                 called = self.templates.get(str(done[who].get("template")))
                 if called is not None:
@@ -158,8 +157,7 @@ def _bad_names(entries: Sequence[Mapping[str, Any]] | None, path: str, pattern: 
 def _unknown(path: str, what: str, name: object, known: Mapping[str, Any] | Sequence[str]) -> Iterator[Found]:
     if "{{" in str(name) or name in known:
         return
-    near = get_close_matches(str(name), list(known), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known) or 'none'}."
+    hint = did_you_mean(str(name), known, f"There are {', '.join(known) or 'none'}.")
     yield path, f"There is no {what} {name!r}. {hint}"
 
 
