@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kedro.framework.project import pipelines
@@ -14,7 +13,7 @@ from kedro.io.core import VersionNotFoundError
 import bodega
 from bodega.codecs.chunks import Chunks
 from bodega.codecs.tabular import LIBRARIES, convert
-from bodega.errors import NotShareable, ObjectNotFound, SettingsError
+from bodega.errors import NotShareable, ObjectNotFound, SettingsError, did_you_mean
 from bodega.kedro.preview import Preview, preview_of
 from bodega.kedro.versions import Versions
 from bodega.plan import stored_name
@@ -134,8 +133,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
         # There is no path: where a version is, `Versions` knows.
         super().__init__(cast("Any", None), version)
         if load_as is not None and load_as not in LOAD_AS:
-            near = get_close_matches(load_as, LOAD_AS, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"it can be {', '.join(LOAD_AS)}."
+            remedy = did_you_mean(load_as, LOAD_AS, f"it can be {', '.join(LOAD_AS)}.")
             raise SettingsError(f"load_as: {load_as!r} is not known: {remedy}")
         self._load_as = load_as
         self.metadata = metadata
@@ -148,6 +146,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
         self._shared_run: str | None = None
         self._task: str | None = None
         self._opened: Store | None = None
+        self._opened_versions: Versions | None = None
         self._streaming: _Streaming | None = None
 
     def settle(self, place: Place, name: str, task: str | None = None) -> None:
@@ -172,7 +171,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
             is_kept = self._persist or settings.persists(name)  # And not only handed over to another host.
             self._persist = is_kept or place.persists(name)
             self._shared_run = place.versions_run if self._version and is_kept and not has_own_run else None
-            self._opened = None
+            self._opened = self._opened_versions = None
 
     def load(self) -> Any:
         """The object: zero-copy, and private to the caller.
@@ -268,7 +267,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
         return described | {key: value for key, value in optional.items() if value is not None}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None, "_streaming": None}
+        return {**self.__dict__, "_opened": None, "_opened_versions": None, "_streaming": None}
 
     def _converted(self, value: Any) -> Any:
         if self._load_as == CHUNKS:
@@ -298,12 +297,16 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
 
     @property
     def _versions(self) -> Versions:
-        name = self._required_name()
-        if self._shared_run is None:
-            return Versions(name, self._store, None)
-        # They are kept for other runs: no time to live.
-        options = {**self._options, "time_to_live": None}
-        return Versions(name, bodega.open(self._root, run=self._shared_run, **options), self._store)
+        if self._opened_versions is None:
+            name = self._required_name()
+            if self._shared_run is None:
+                self._opened_versions = Versions(name, self._store, None)
+            else:
+                # They are kept for other runs: no time to live.
+                options = {**self._options, "time_to_live": None}
+                kept = bodega.open(self._root, run=self._shared_run, **options)
+                self._opened_versions = Versions(name, kept, self._store)
+        return self._opened_versions
 
     def _where(self, version: str | None) -> tuple[Store, str]:
         """The store and the name of the object; each version has its own."""
