@@ -6,8 +6,6 @@ import itertools
 import os
 import pickle
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,29 +13,7 @@ from typing import Any
 
 from bodega.bench.peer_reading import FileSignpost, FixedSignpost, Get
 from bodega.bench.peer_systems import Results, System, spawned
-
-_PATIENCE = 30.0
-"""Seconds for a server to start or to stop."""
-
-
-@contextmanager
-def _server(command: list[str], socket: str, answers: Callable[[], object]) -> Iterator[None]:
-    """A server on a Unix socket, stopped afterwards."""
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while not os.path.exists(socket):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{os.path.basename(command[0])} does not listen (exit status {server.poll()})")
-            time.sleep(0.05)
-        answers()
-        yield
-    finally:
-        server.terminate()
-        try:
-            server.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            server.kill()
+from bodega.bench.servers import on_socket
 
 
 @contextmanager
@@ -51,7 +27,7 @@ def vineyard(folder: str, capacity: int) -> Iterator[System]:
     if program is None:
         raise RuntimeError("there is no vineyardd in its wheel for this machine")
     command = [program, "--socket", socket, "--meta", "local", "--norpc", "--size", str(capacity)]
-    with _server(command, socket, lambda: vineyard.connect(socket)):
+    with on_socket(command, socket):
         client = vineyard.connect(socket)
         yield System(
             put=lambda value, _key: client.put(value),
@@ -151,8 +127,9 @@ def redis(folder: str, capacity: int) -> Iterator[System]:
         "--proto-max-bulk-len", str(max(capacity, 1 << 30)), "--client-query-buffer-limit", str(max(capacity, 1 << 30)),
     ]  # fmt: skip
     names = map(str, itertools.count())
-    with _server(command, socket, lambda: redis.Redis(unix_socket_path=socket).ping()):
+    with on_socket(command, socket):
         client = redis.Redis(unix_socket_path=socket)
+        client.ping()
 
         def put(value: Any, key: str | None) -> str:
             name = key or next(names)

@@ -134,7 +134,7 @@ class Project:
                 with _watched(process.pid) as sampled:
                     output, _ = process.communicate()
             except BaseException:
-                _stop(process)
+                stop(process)
                 raise
         if process.returncode != 0:
             tail = "\n".join(output.splitlines()[-_TAIL:])
@@ -147,10 +147,11 @@ def _ending(status: int) -> str:
     return f"killed by signal {-status}: out of memory?" if status < 0 else f"exit status {status}"
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def stop(process: subprocess.Popen[Any], seconds: float = _GRACE) -> None:
+    """End a process: it gets some seconds to do that by itself."""
     process.terminate()
     try:
-        process.wait(_GRACE)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
 

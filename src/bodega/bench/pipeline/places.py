@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,6 +24,7 @@ from bodega.bench.environments import Unavailable, make_environment
 from bodega.bench.machine import memory_folder, memory_left
 from bodega.bench.pipeline.media import PREFIX_VARIABLE, SOCKET_VARIABLE
 from bodega.bench.s3_server import Bucket, find_server
+from bodega.bench.servers import on_socket
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -185,26 +185,12 @@ def _vineyard(python: str) -> Iterator[Held]:
         program = _ask(python, "from vineyard.deploy.utils import find_vineyardd_path as find; print(find())")
         # Its metadata is in its own memory: etcd is for several hosts.
         options = ["--meta", "local", "--norpc", "--size", str(int(memory_left() * _OF_MEMORY))]
-        with Path(folder, "log").open("wb") as log:
-            server = subprocess.Popen(
-                [program, "--socket", socket, *options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        try:
-            deadline = time.monotonic() + _PATIENCE
-            while not os.path.exists(socket):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise Unavailable(f"vineyardd does not listen (exit status {server.poll()})")
-                time.sleep(0.05)
-            count = f"import vineyard; print(vineyard.connect({socket!r}).status.memory_usage)"
+        count = f"import vineyard; print(vineyard.connect({socket!r}).status.memory_usage)"
+        with (
+            Path(folder, "log").open("wb") as log,
+            on_socket([program, "--socket", socket, *options], socket, log=log, apart=True),
+        ):
             yield Held({SOCKET_VARIABLE: socket}, lambda: int(_ask(python, count)))
-        finally:
-            server.terminate()
-            try:
-                server.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
 
 
 def _ask(python: str, program: str) -> str:
