@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bodega.commands import count, json_option, list_objects, print_json, remove_objects, show_object, show_usage
+from bodega.commands import (
+    all_runs_option,
+    count,
+    dry_run_option,
+    json_option,
+    list_objects,
+    only_runs_option,
+    print_json,
+    remove_objects,
+    show_object,
+    show_usage,
+    yes_option,
+)
 from bodega.errors import BodegaError
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
 
@@ -123,8 +135,8 @@ def main(ctx: click.Context) -> None:
 @click.argument("pattern", default="*", shell_complete=_complete_name)
 @_root_option
 @_run_option
-@click.option("--all-runs", is_flag=True, help="List the objects of every run.")
-@click.option("--runs", "only_runs", is_flag=True, help="List the runs instead of objects.")
+@all_runs_option
+@only_runs_option
 @json_option
 @click.pass_context
 def ls(
@@ -175,8 +187,8 @@ def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> Non
 @click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...", shell_complete=_complete_name)
 @_root_option
 @_run_option
-@click.option("--yes", is_flag=True, help="Do not ask before a pattern or a whole run is removed.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@yes_option
+@dry_run_option
 @json_option
 @click.pass_context
 def rm(

@@ -28,6 +28,10 @@ MOST_NAMES = 20
 """That a question shows."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+all_runs_option = click.option("--all-runs", is_flag=True, help="List the objects of every run.")
+only_runs_option = click.option("--runs", "only_runs", is_flag=True, help="List the runs instead of objects.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before a pattern or a whole run is removed.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 
 
 def list_objects(
@@ -241,7 +245,7 @@ def write_file(file: Path, text: str) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as target:
             target.write(text)
-        os.chmod(draft, 0o644)
+        os.chmod(draft, 0o644)  # What other files of a project have; a draft is the user's alone.
         os.replace(draft, file)
     except BaseException:
         os.unlink(draft)

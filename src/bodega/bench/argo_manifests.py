@@ -6,7 +6,6 @@ what is added are the environments of the media and a throw-away MinIO with a bu
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from bodega.bench.argo_report import MEDIUM_LABEL
 from bodega.bench.pipeline.media import MEDIA, PREFIX_VARIABLE, Medium
 from bodega.bench.pipeline.projects import make_project
 from bodega.bench.s3_server import BUCKET, KEY, SECRET
+from bodega.commands import print_json
 
 _ON_A_CLUSTER = tuple(
     medium for medium in MEDIA.values() if medium.place in {"store", "bucket"} and not medium.is_one_run
@@ -89,7 +89,7 @@ def argo_manifests(
         write_settings(project, medium, deployment)
         files.append(_generate(project, medium, output.absolute() / f"{medium.name}.yaml"))
     if as_json:
-        click.echo(json.dumps({"project": str(project), "files": [str(file) for file in files]}, indent=2))
+        print_json({"project": str(project), "files": [str(file) for file in files]})
         return
     click.echo(_next_steps(project, files, image, namespace))
 

@@ -23,6 +23,7 @@ from bodega.bench.pipeline.media import MEDIA
 from bodega.bench.pipeline.showing import as_rich
 from bodega.bench.pipeline.summary import as_json, summarise
 from bodega.bench.pipeline.tables import Table, published_table, seconds_table
+from bodega.commands import print_json
 from bodega.timed.project import Step
 
 MEDIUM_LABEL = "bodega-bench/medium"
@@ -83,7 +84,7 @@ def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | N
         output.write_text("\n".join(table.as_markdown() for table in tables), encoding="utf-8")
     if as_json_document:
         figures = as_json(summarise(_measurements(runs)))
-        click.echo(json.dumps({"runs": [vars(run) for run in runs], "figures": figures}, indent=2))
+        print_json({"runs": [vars(run) for run in runs], "figures": figures})
     else:
         for table in tables:
             Console(highlight=False).print(as_rich(table))

@@ -26,6 +26,7 @@ from bodega.bench.peers import PEERS
 from bodega.bench.store_plan import Item, allow, items
 from bodega.bench.store_report import print_report, write_report
 from bodega.bench.store_results import Record, failures, notes, rows, skipped
+from bodega.commands import print_json
 from bodega.errors import SettingsError
 
 _OTHERS = ",".join(peer for peer in PEERS if peer != "bodega")
@@ -132,7 +133,7 @@ def store(
     }
     written = write_report(report, output)
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        print_json(report)
     else:
         print_report(report, console)
     click.echo(f"Written: {', '.join(map(str, written))}", err=as_json)

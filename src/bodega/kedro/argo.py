@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from bodega.commands import json_option
+from bodega.commands import count, json_option, print_json, write_file
 from bodega.deployment import ManifestKind
 from bodega.kedro.session import project_options
 from bodega.kedro.workflow import arguments, make_request, workflow_options
@@ -83,27 +80,12 @@ def generate(
         return
     name = manifest["metadata"].get("name") or manifest["metadata"]["generateName"].rstrip("-")
     file = output or project.project_path / FOLDER / f"{name}.yaml"
-    _write(file, text)
+    write_file(file, text)
     if as_json:
         facts = {"file": str(file), "kind": manifest["kind"], "tasks": [task.name for task in request.plan.tasks]}
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
-    count = len(request.plan.tasks)
-    click.echo(f"Wrote {file}: a {manifest['kind']} of {count} task{'' if count == 1 else 's'}.")
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file in one atomic step."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as target:
-            target.write(text)
-        os.chmod(draft, 0o644)  # what a file of the project has; drafts are the user's alone
-        os.replace(draft, file)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    click.echo(f"Wrote {file}: a {manifest['kind']} of {count(len(request.plan.tasks), 'task')}.")
 
 
 @argo.command()
@@ -125,7 +107,7 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
 
     findings = [finding for file in files for finding in lint_file(file)]
     if as_json:
-        click.echo(json.dumps({"findings": [finding._asdict() for finding in findings]}, indent=2))
+        print_json({"findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
             click.echo(
@@ -133,7 +115,7 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
                 if finding.path
                 else f"{finding.file}: {finding.message}"
             )
-        click.echo(f"{len(files)} file{'' if len(files) == 1 else 's'}, {len(findings)} found.", err=True)
+        click.echo(f"{count(len(files), 'file')}, {len(findings)} found.", err=True)
     ctx.exit(1 if findings else 0)
 
 
@@ -210,7 +192,7 @@ def submit(
         again = _again(name, server=server, context=context, namespace=cluster.namespace)
         _watch(ctx, cluster, name, again, as_json=as_json)
     elif as_json:
-        click.echo(json.dumps(_facts(created), indent=2))
+        print_json(_facts(created))
 
 
 @argo.command()
@@ -246,7 +228,7 @@ def _watch(ctx: click.Context, cluster: Cluster, name: str, again: str, *, as_js
         click.echo(f"\nThe workflow goes on. To watch it again: {again}", err=True)
         ctx.exit(INTERRUPTED)
     if as_json:
-        click.echo(json.dumps(_facts(workflow), indent=2))
+        print_json(_facts(workflow))
     ctx.exit(0 if phase_of(workflow) == SUCCEEDED else 1)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from kedro.framework.cli.utils import env_option
 
+from bodega.commands import json_option, print_json
 from bodega.errors import ImageError
 from bodega.k8s.image import (
     BASE_IMAGE,
@@ -70,7 +71,7 @@ def docker() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the files, to compare them with what is there; by default the project.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def init(
     metadata: ProjectMetadata,
@@ -112,7 +113,7 @@ def init(
         _write_new(folder / name, texts[name])
     if as_json:
         facts = {"folder": str(folder), "written": written, "kept": kept, "requirements": requirements.file}
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         click.echo(f"Wrote {' and '.join(written)} to {folder}.")
     for sentence in _advice(project, requirements, kept, include):
@@ -134,7 +135,7 @@ def init(
 @click.option("--docker-args", default="", metavar="ARGS", help="More arguments for `docker build`, as in a shell.")
 @env_option
 @conf_source_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def build(
     metadata: ProjectMetadata,
@@ -187,7 +188,7 @@ def build(
             "say why."
         )
     if as_json:
-        click.echo(json.dumps({"image": tag, "id": _image_id(tag), "user": uid or settings.user}, indent=2))
+        print_json({"image": tag, "id": _image_id(tag), "user": uid or settings.user})
     else:
         click.echo(f"Built {tag}. Try it: docker run --rm --ipc=host {tag} kedro run")
 

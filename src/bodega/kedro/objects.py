@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import click
 from kedro.framework.cli.utils import env_option
 
-from bodega.commands import json_option, list_objects, remove_objects, show_object, show_usage
+from bodega.commands import (
+    all_runs_option,
+    dry_run_option,
+    json_option,
+    list_objects,
+    only_runs_option,
+    remove_objects,
+    show_object,
+    show_usage,
+    yes_option,
+)
 from bodega.errors import ObjectNotFound
 from bodega.kedro.dataset import maker
 from bodega.kedro.session import OpenedProject, conf_source_option, open_project
@@ -29,8 +39,8 @@ run_option = click.option(
 @env_option
 @conf_source_option
 @run_option
-@click.option("--all-runs", is_flag=True, help="List the objects of every run.")
-@click.option("--runs", "only_runs", is_flag=True, help="List the runs instead of objects.")
+@all_runs_option
+@only_runs_option
 @json_option
 @click.pass_context
 def ls(
@@ -104,8 +114,8 @@ def info(
 @env_option
 @conf_source_option
 @run_option
-@click.option("--yes", is_flag=True, help="Do not ask before a pattern or a whole run is removed.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@yes_option
+@dry_run_option
 @json_option
 @click.pass_context
 def rm(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +26,8 @@ from bodega.bench.pipeline.media import MEDIA, SOCKET_VARIABLE, Medium
 from bodega.bench.pipeline.places import Places
 from bodega.bench.pipeline.showing import as_rich
 from bodega.bench.s3_server import Bucket
+from bodega.commands import print_json
+from bodega.errors import did_you_mean
 from bodega.memory.filesystems import filesystem_of
 
 INSTALL = "pip install 'bodega[bench]'"
@@ -163,8 +163,7 @@ def _media(names: str) -> list[Medium]:
     chosen = [name for name in map(str.strip, names.split(",")) if name]
     for name in chosen:
         if name not in MEDIA:
-            near = get_close_matches(name, MEDIA, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(MEDIA)}"
+            hint = did_you_mean(name, MEDIA, f"there are {', '.join(MEDIA)}")
             raise click.BadParameter(f"There is no medium {name!r}: {hint}", param_hint="--media")
     if not chosen:
         raise click.BadParameter("Name at least one medium.", param_hint="--media")
@@ -277,7 +276,7 @@ def _report(folder: Path, *, as_json: bool) -> None:
 
     results, tables = write_reports(folder)
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        print_json(results)
     else:
         console = Console(highlight=False)
         for table in tables:
