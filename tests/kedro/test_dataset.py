@@ -456,6 +456,24 @@ def test_versions_that_persist_are_shared_by_runs_and_a_run_goes_on_with_its_own
     assert of_run("monday").load() == "second"
 
 
+@pytest.mark.parametrize("is_task", [True, False])
+def test_a_workflow_goes_on_with_the_version_that_its_first_reader_found(root, tmp_path, is_task) -> None:
+    settings = ProjectSettings(spill=(str(tmp_path / "disk"),), persist=("model",))
+
+    def of_run(run: str, save: str | None = None) -> BodegaDataset:
+        item = BodegaDataset(version=Version(None, save))
+        item.settle(Place(run, str(root), settings, shared=frozenset() if is_task else None), "model")
+        return item
+
+    of_run("monday", "2024-01-01").save("first")
+    assert of_run("workflow").exists()
+    of_run("tuesday", "2024-01-02").save("second")
+    assert of_run("workflow").load() == "second"  # To look whether there is one settles nothing.
+    of_run("wednesday", "2024-01-03").save("third")
+    assert of_run("workflow").load() == ("second" if is_task else "third")
+    assert of_run("another").load() == "third"
+
+
 def test_versions_that_are_only_handed_to_other_hosts_are_the_runs_own(root, tmp_path) -> None:
     settings = ProjectSettings(spill=("s3://bucket",))
     assert Place("monday", shared=frozenset({"model"}), settings=settings).persists("model")

@@ -116,6 +116,7 @@ FOUND = {
     ("warning", "parameter-not-passable", "template"),
     ("warning", "pattern-matches-nothing", "deployment.tasks[0].nodes"),
     ("warning", "pattern-matches-nothing", "exclude"),
+    ("warning", "result-dropped", "'connection', 'found', 'greeting', 'model', 'rows' and 6 more"),
 }
 
 
@@ -158,6 +159,7 @@ def ill(project):
 def well(project):
     """A project without a problem; tests add one."""
     code(project, 'node(give, "params:size", "a", name="make"), node(give, "a", "b", name="use"),')
+    project.write("conf/base/catalog.yml", yaml.safe_dump({"b": {"type": "bodega.kedro.BodegaDataset", "run": "shop"}}))
     settings(project, {})
     return project
 
@@ -199,12 +201,12 @@ def test_the_command_prints_them_by_kind_and_fails(ill) -> None:
         "    -> Did you mean 'params:size'?",
     ]
     assert lines.count("warning local-file-lost") == 1, "a heading for each kind"
-    assert result.stderr.splitlines()[-1] == "Found 13 errors and 11 warnings."
+    assert result.stderr.splitlines()[-1] == "Found 13 errors and 12 warnings."
 
 
 def test_the_command_prints_json(ill) -> None:
     facts = json.loads(ill.command("lint", "--json", code=1).stdout)
-    assert (facts["errors"], facts["warnings"]) == (13, 11)
+    assert (facts["errors"], facts["warnings"]) == (13, 12)
     assert {(each["level"], each["code"], each["subject"]) for each in facts["findings"]} == FOUND
 
 
@@ -390,6 +392,23 @@ def test_files_on_a_volume_stay(well) -> None:
     ]
     settings(well, {"deployment": {**deployment, "volumes": volumes}})
     assert found(well) == set()
+
+
+@pytest.mark.parametrize(
+    ("entry", "stays"),
+    [
+        (None, False),
+        ({"persist": True}, False),
+        ({"versioned": True}, False),
+        ({"versioned": True, "persist": True}, True),
+        ({"run": "shop"}, True),
+    ],
+)
+def test_results_outlive_the_run_of_the_workflow(well, entry, stays) -> None:
+    catalog = {} if entry is None else {"b": {"type": "bodega.kedro.BodegaDataset", **entry}}
+    well.write("conf/base/catalog.yml", yaml.safe_dump(catalog))
+    settings(well, {"spill": ["s3://bucket/shop"], "deployment": {"image": "shop:1"}})
+    assert (("warning", "result-dropped", "'b'") in found(well)) is not stays
 
 
 def test_resources_that_cannot_be_had_together(well) -> None:

@@ -180,11 +180,14 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
             DatasetError: nothing was saved under this name in this run, it cannot be loaded as what is asked for, or
                 the dataset has no name.
         """
-        store, name = self._where(self.resolve_load_version())
+        version = self.resolve_load_version()
+        store, name = self._where(version)
         try:
             value = store.get(name)
         except ObjectNotFound as error:
             raise DatasetError(f"{error}{self._hint()}") from error
+        if self._place is not None and self._place.is_task and version is not None and not self._versions.pinned():
+            self._pin(version)
         try:
             return self._converted(value)
         except (TypeError, ValueError) as error:

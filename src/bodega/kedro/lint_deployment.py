@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bodega.errors import SettingsError
 from bodega.k8s.image import PROJECT_FOLDER
 from bodega.k8s.names import unique_names
+from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.findings import Examined, Finding, listed
 from bodega.kedro.lint_data import file_of
 from bodega.kedro.parameters import is_passable, used_parameters
@@ -119,6 +120,29 @@ def local_files(examined: Examined) -> Iterator[Finding]:
             )
 
 
+def dropped_results(examined: Examined) -> Iterator[Finding]:
+    """Results that go with the run of the workflow."""
+    names = [
+        entry.name
+        for entry in examined.datasets
+        if entry.home == "store"
+        and entry.is_made_here
+        and entry.problem is None
+        and not entry.read_by
+        and not _outlives_run(examined, entry)
+    ]
+    if names:
+        yield Finding(
+            "warning",
+            "result-dropped",
+            listed(names),
+            "No node reads what is made there, so it is a result, but it lies in the run of the workflow, which is dropped "
+            "when the workflow has succeeded.",
+            "Define it as a file in object storage, or let it stay in the store: 'type: bodega.kedro.BodegaDataset' with a "
+            "'run' of its own and 'persist: true'.",
+        )
+
+
 def made_by_others(examined: Examined) -> Iterator[Finding]:
     """Data of pipelines that are not part of the workflow, whose run begins empty."""
     for entry in examined.datasets:
@@ -180,10 +204,19 @@ CHECKS = (
     idle_rules,
     alike_names,
     local_files,
+    dropped_results,
     made_by_others,
     one_host,
     unpassable_parameters,
 )
+
+
+def _outlives_run(examined: Examined, entry: Entry) -> bool:
+    """Whether an object lies in another run than the workflow's."""
+    if not isinstance(entry.dataset, BodegaDataset):
+        return False
+    described = entry.dataset._describe()  # noqa: SLF001
+    return described["run"] not in {None, examined.project.place.run} or ("version" in described and entry.persists)
 
 
 def _goes_with_pod(examined: Examined, entry: Entry) -> bool:

@@ -47,9 +47,14 @@ class Place:
     shared: frozenset[str] | None = None
     """What a task among others makes for them, by stored names; None where no task was cut out of the pipeline."""
 
+    @property
+    def is_task(self) -> bool:
+        """Whether this is one task of a workflow among others."""
+        return self.shared is not None
+
     def is_inner(self, name: str) -> bool:
         """Whether a dataset that the task makes is of no use to anybody once the task is done."""
-        return self.shared is not None and stored_name(name) not in self.shared and not self.settings.persists(name)
+        return self.is_task and stored_name(name) not in (self.shared or ()) and not self.settings.persists(name)
 
     def persists(self, name: str) -> bool:
         """Whether a dataset must be in the durable tier: what a task on another host may need, too."""
@@ -59,7 +64,7 @@ class Place:
     @property
     def is_among_hosts(self) -> bool:
         """Whether tasks on other hosts may go on from what this one puts into the durable tier."""
-        return self.shared is not None and self.settings.reaches_other_hosts
+        return self.is_task and self.settings.reaches_other_hosts
 
     @property
     def versions_run(self) -> str:

@@ -2,7 +2,8 @@
 
 A version is the object ``model@2026-01-31T08.30.00.000Z`` of the dataset's run. Versions that persist outlive their
 run: they lie in a run that all runs of the project share. There the newest version may be another run's, so a run
-keeps a record of the version it saved last, and goes on with that.
+keeps a record of the version it saved last, and goes on with that. So does a workflow with the one that its first task
+to read the dataset found: tasks hours apart read the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from glob import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from bodega.errors import ObjectNotFound
 from bodega.names import RESERVED
 
 if TYPE_CHECKING:
@@ -41,17 +41,15 @@ class Versions(NamedTuple):
         return [name[start:] for name in reversed(self.kept.names(f"{escape(self.name)}{MARK}?*"))]
 
     def latest(self) -> str | None:
-        """The version that this run saved last, else the newest."""
-        if self.own is not None:
-            try:
-                pinned: str = self.own.get(_PINNED + self.name)
-            except ObjectNotFound:
-                pass
-            else:
-                return pinned
-        return next(iter(self.saved()), None)
+        """The version that this run goes on with, else the newest."""
+        return self.pinned() or next(iter(self.saved()), None)
+
+    def pinned(self) -> str | None:
+        """The version that this run goes on with, if it has settled on one."""
+        version: str | None = None if self.own is None else self.own.get(_PINNED + self.name, None)
+        return version
 
     def pin(self, version: str) -> None:
-        """Let this run go on with a version that it has saved."""
+        """Let this run go on with a version."""
         if self.own is not None:
             self.own.put(_PINNED + self.name, version, persist=True)
