@@ -75,6 +75,8 @@ class CannotRebuild(BodegaError, ImportError):
 class ClusterError(BodegaError, ConnectionError):
     """A cluster cannot be reached, or refuses what was asked of it (``status`` of its answer, where there was one)."""
 
+    status: int | None = None
+
 
 class LayoutError(BodegaError, ValueError):
     """A file of the store is damaged, truncated, foreign, or of a format this version does not know (``path``)."""

@@ -3,8 +3,10 @@
 import io
 from datetime import datetime, timezone
 
+import pytest
 from rich.console import Console
 
+from bodega.errors import ClusterError
 from bodega.k8s import watch
 from bodega.k8s.submit import connect
 
@@ -103,3 +105,29 @@ def test_it_goes_on_until_the_exit_handler_is_done(server, monkeypatch):
     server.states = [early, DONE]
     ended = watch.watch(connect(server=server.url), "shop", Console(file=io.StringIO()))
     assert ended["status"] == DONE
+
+
+def test_a_cluster_that_does_not_answer_for_a_while_ends_nothing(server, monkeypatch):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.01)
+    server.workflows["shop"] = {**WORKFLOW}
+    server.states = [RUNNING, DONE]
+    cluster = connect(server=server.url)
+    answer, answers = cluster.get, []
+
+    def get(name):
+        answers.append(name)
+        server.refusal = (503, "later") if 1 < len(answers) < 5 else None
+        return answer(name)
+
+    monkeypatch.setattr(cluster, "get", get)
+    assert watch.watch(cluster, "shop", Console(file=io.StringIO()))["status"] == DONE
+    assert len(answers) == 5
+    server.refusal = (503, "later")
+    monkeypatch.setattr(watch, "_PATIENCE", 0.05)
+    with pytest.raises(ClusterError, match="later"):
+        watch.watch(connect(server=server.url), "shop", Console(file=io.StringIO()))
+
+
+def test_a_workflow_that_is_gone_is_not_waited_for(server):
+    with pytest.raises(ClusterError, match="not found"):
+        watch.watch(connect(server=server.url), "shop", Console(file=io.StringIO()))

@@ -13,12 +13,16 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from bodega.errors import ClusterError
 from bodega.k8s.submit import Cluster
 
+_SERVER_FAILED = 500
 DONE = ("Succeeded", "Failed", "Error")
 SUCCEEDED = "Succeeded"
 
 _INTERVAL = 2.0
+_PATIENCE = 60.0
+"""Seconds in which a cluster that does not answer may come back: a workflow goes on without who watches it."""
 _MARKS = {
     "Succeeded": ("✔", "green"),
     "Failed": ("✖", "bold red"),
@@ -85,7 +89,7 @@ def watch(cluster: Cluster, name: str, console: Console) -> dict[str, Any]:
     On a terminal it is one tree that changes; elsewhere each change is a line.
 
     Raises:
-        ClusterError: the cluster cannot be reached any more, or the workflow is gone.
+        ClusterError: the cluster has not answered for a minute, or the workflow is gone.
     """
     if not console.is_terminal:
         return _watch_lines(cluster, name, console)
@@ -130,12 +134,20 @@ def _watch_lines(cluster: Cluster, name: str, console: Console) -> dict[str, Any
 
 
 def _looks(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
+    answered = time.monotonic()
     while True:
-        workflow = cluster.get(name)
-        yield workflow
-        # The exit handler runs after the phase is clear; only then there is an end.
-        if phase_of(workflow) in DONE and workflow["status"].get("finishedAt"):
-            return
+        try:
+            workflow = cluster.get(name)
+        except ClusterError as error:
+            is_refusal = error.status is not None and error.status < _SERVER_FAILED
+            if is_refusal or time.monotonic() > answered + _PATIENCE:
+                raise
+        else:
+            answered = time.monotonic()
+            yield workflow
+            # The exit handler runs after the phase is clear; only then there is an end.
+            if phase_of(workflow) in DONE and workflow["status"].get("finishedAt"):
+                return
         time.sleep(_INTERVAL)
 
 
