@@ -7,7 +7,6 @@ result goes: to a file in the memory of the host, since a workflow that succeeds
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -107,8 +106,6 @@ def make_image(project: Project, base_image: str) -> Path:
     wheels = project.path / "wheels"
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
     subprocess.run(build, cwd=EXAMPLE.parents[1], check=True, capture_output=True)
-    requirements = project.path / "requirements.txt"
-    requirements.write_text(re.sub(r"(?m)^bodega$", "bodega[s3]", requirements.read_text()))
     project.bodega("docker", "init", "--include", "data/01_raw")
     project.bodega(
         "docker", "build", "--env", ENVIRONMENT, "--base-image", base_image, "--docker-args", "--network=host"

@@ -81,9 +81,10 @@ def argo_manifests(
     }
     project, _ = make_project(output / "house-prices", _ON_A_CLUSTER)
     shutil.rmtree(output / "bytecode", ignore_errors=True)
+    (project / "report.jsonl").unlink(missing_ok=True)
     requirements = project / "requirements.txt"
     text = requirements.read_text(encoding="utf-8")
-    requirements.write_text(re.sub(r"(?m)^bodega$", "bodega[bench]", text), encoding="utf-8")
+    requirements.write_text(re.sub(r"(?m)^bodega\b.*$", "bodega[bench]", text), encoding="utf-8")
     files = [_write(output / "minio.yaml", minio_objects(minio_image, image, namespace))]
     for medium in _ON_A_CLUSTER:
         write_settings(project, medium, deployment)
