@@ -87,7 +87,7 @@ def why(item: Item, step: str, first: str) -> str:
             f"copy in one go of {title}, and costs memory only for what is changed. Huge pages do not help private "
             "mappings. Where all of a value changes, changing a copy (value.copy()) is faster."
         )
-    if keeps_mapping:
+    if keeps_mapping and item.nbytes > SMALL:
         return (
             "Each get of bodega is a new private mapping, whose pages are brought in anew and given back within the time; "
             f"{title} keeps one mapping a process, whose pages are there already. {_HUGE_PAGES}"
