@@ -37,6 +37,7 @@ FULL = {
     "retries": 5,
     "timeout": "30m",
     "workflow_timeout": "1d",
+    "keep_pods": "1h",
     "volumes": [
         {
             "name": "data",
@@ -81,6 +82,7 @@ def test_every_key() -> None:
     assert deployment.secrets == {"TOKEN": Secret("api", "token")}
     assert deployment.env_from == ("bucket",)
     assert (deployment.timeout, deployment.workflow_timeout, deployment.time_to_live) == (1800, 86400, 604800)
+    assert (deployment.keep_pods, Deployment().keep_pods) == (3600, 600)
     assert deployment.volumes == (
         Volume("data", "/data", read_only=True, source={"persistentVolumeClaim": {"claimName": "d"}}),
     )

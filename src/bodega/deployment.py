@@ -174,6 +174,8 @@ class Deployment:
     """By default the project's."""
     time_to_live: float | None = None
     """Seconds after which a finished workflow is deleted, written as ``7d``."""
+    keep_pods: float = 600.0
+    """Seconds for which the pods of a workflow that succeeded stay, with their logs, written as ``10m``."""
 
     def for_task(self, nodes: Iterable[Node]) -> TaskSettings:
         """What holds for a task of some nodes: of each, the default and every rule that applies; then the largest.
@@ -302,6 +304,7 @@ def parse_deployment(values: object, *, source: str) -> Deployment:
             timezone=section.text("timezone"),
             workflow_name=_name(section, "workflow_name", "a workflow"),
             time_to_live=section.parsed("time_to_live", parse_duration),
+            keep_pods=section.parsed("keep_pods", parse_duration),
         ),
     )
 

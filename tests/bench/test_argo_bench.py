@@ -71,9 +71,29 @@ def test_pods_of_tasks_are_summed_and_those_around_them_are_not(tmp_path):
     assert list(figures(result)["bodega", 10]["nodes"]) == NODES
 
 
-def test_run_times_of_containers_win_where_the_pods_are_there(tmp_path):
+def test_run_times_of_containers_are_not_mixed_with_those_of_pods(tmp_path):
     objects = [workflow("a", "s3-csv", 1), container("a-1", "01:05", "01:08")]
-    assert figures(report_on(tmp_path, objects, "--json"))["s3-csv", 1]["total"]["median"] == 3 + 40
+    assert figures(report_on(tmp_path, objects, "--json"))["s3-csv", 1]["total"]["median"] == 60
+    objects += [container("a-2", "02:01", "02:05"), workflow("b", "s3-csv", 1), workflow("c", "bodega", 1)]
+    result = report_on(tmp_path, objects, "--json")
+    assert {key: each["total"]["median"] for key, each in figures(result).items()} == {("s3-csv", 1): 3 + 4}
+    assert [run["times"] for run in json.loads(result.stdout)["runs"]] == ["containers", "pods", "pods"]
+
+
+def test_what_several_files_hold_counts_once(tmp_path):
+    running = workflow("a", "s3-csv", 1)
+    del running["status"]["finishedAt"]
+    documents = [
+        [running, container("a-1", "01:05", "01:08")],
+        [workflow("a", "s3-csv", 1), container("a-2", "02:01", "02:05")],
+        [workflow("a", "s3-csv", 1)],
+    ]
+    files = [tmp_path / f"{number}.json" for number in range(3)]
+    for file, objects in zip(files, documents, strict=True):
+        file.write_text(json.dumps({"kind": "List", "items": objects}), encoding="utf-8")
+    result = CliRunner().invoke(argo_report, [*map(str, files), "--json"])
+    assert figures(result)["s3-csv", 1]["total"] == {"median": 7, "lowest": 7, "highest": 7}
+    assert figures(result)["s3-csv", 1]["repeats"] == 1
 
 
 def test_the_table_is_the_one_of_the_benchmark(tmp_path):
@@ -84,7 +104,7 @@ def test_the_table_is_the_one_of_the_benchmark(tmp_path):
     assert "| bodega | 60.0 |" in text
     assert "| here: bodega / CSV on S3 | 0.60 |" in text
     assert "| published: Vineyard / MinIO | 0.65 |" in text
-    assert "| b | CSV on S3 | x100 | Succeeded | 100 | 2 | 1 |" in text
+    assert "| b | CSV on S3 | x100 | Succeeded | 100 | pods | 2 | 1 |" in text
 
 
 def test_what_failed_or_runs_or_is_none_of_these_does_not_count(tmp_path):

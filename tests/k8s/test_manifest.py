@@ -190,7 +190,7 @@ def test_without_a_tier_for_many_hosts_all_tasks_need_one(make):
 def test_kinds(make):
     deployment = Deployment(
         image="shop:1", schedule="0 6 * * *", timezone="Europe/Zurich", namespace="ml", labels={"team": "prices"},
-        workflow_timeout=7200.0, time_to_live=3600.0, parallelism=3,
+        workflow_timeout=7200.0, time_to_live=3600.0, parallelism=3, keep_pods=60.0,
     )  # fmt: skip
     request = make(deployment)
     workflow = make_manifest(request)
@@ -200,6 +200,7 @@ def test_kinds(make):
     }  # fmt: skip
     assert workflow["spec"]["activeDeadlineSeconds"] == 7200 and workflow["spec"]["parallelism"] == 3
     assert workflow["spec"]["ttlStrategy"] == {"secondsAfterCompletion": 3600}
+    assert workflow["spec"]["podGC"] == {"strategy": "OnWorkflowSuccess", "deleteDelayDuration": "60s"}
     assert workflow["spec"]["podMetadata"] == {"labels": {"team": "prices"}}
     of_template = make_manifest(request, "WorkflowTemplate")
     assert of_template["metadata"]["name"] == "little-shop"

@@ -77,6 +77,7 @@ def argo_manifests(
         "image": image,
         "namespace": namespace,
         "retries": 0,  # A task that is tried again would be counted once and take twice.
+        "keep_pods": "30d",  # They know how long their containers ran.
         "resources": {key: value for key, value in (("cpu", cpu), ("memory", memory)) if value},
     }
     project, _ = make_project(output / "house-prices", _ON_A_CLUSTER)

@@ -32,7 +32,11 @@ SCALE_PARAMETER = "multiplier"
 NODES_PARAMETER = "nodes"
 """What a task's pod is given that says which nodes it runs."""
 _NODE_ID = "workflows.argoproj.io/node-id"
-_WHAT = "the run times of the main containers where the pods are there, else of the pods, summed over the tasks"
+_CONTAINERS, _PODS = "containers", "pods"
+_WHAT = {
+    _CONTAINERS: "the run times of the main containers, summed over the tasks",
+    _PODS: "the times of the pods, with their init containers and what Argo does, summed over the tasks",
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Run:
     """Of each task's last try."""
     hosts: int
     """How many hosts the tasks ran on."""
+    times: str
+    """Whose they are: of the main containers where all of the pods are known, else of the pods."""
 
 
 @click.command()
@@ -63,7 +69,8 @@ def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | N
     """Make the benchmark's table of finished Argo workflows.
 
     FILES are workflows as JSON, as 'kubectl get workflows,pods -o json' prints them; - is standard input. With the
-    pods, which Argo deletes some time after a workflow, the run times are those of their containers.
+    pods, which Argo deletes some time after a workflow, the run times are those of their containers, and workflows whose
+    pods are gone are left out. What several files hold counts as the last of them has it.
 
     \b
     Examples:
@@ -73,7 +80,12 @@ def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | N
     if bool(files) == bool(namespace):
         raise click.UsageError("Name files with workflows, or a namespace with --namespace.")
     documents = [_ask(namespace)] if namespace else [_read(file) for file in files]
-    runs = list(find_runs([item for document in documents for item in _items(document)]))
+    objects = {
+        (item.get("kind"), item["metadata"].get("namespace"), item["metadata"]["name"]): item
+        for document in documents
+        for item in _items(document)
+    }
+    runs = list(find_runs(list(objects.values())))
     if not runs:
         where = f"in namespace {namespace}" if namespace else f"in {', '.join(map(str, files))}"
         raise click.ClickException(
@@ -114,7 +126,8 @@ def _items(document: Any) -> Iterator[dict[str, Any]]:
     """The objects of a list, or the one that it is."""
     for each in document if isinstance(document, list) else [document]:
         if isinstance(each, dict):
-            yield from each["items"] if isinstance(each.get("items"), list) else [each]
+            items = each["items"] if isinstance(each.get("items"), list) else [each]
+            yield from (item for item in items if isinstance(item.get("metadata"), dict) and "name" in item["metadata"])
 
 
 def find_runs(objects: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
@@ -131,15 +144,18 @@ def find_runs(objects: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
         if medium is None or scale is None:
             continue
         pods = sorted(_task_pods(workflow), key=lambda pod: str(pod.get("startedAt")))
+        are_known = all(pod["id"] in containers for pod in pods)
         yield Run(
             name=workflow["metadata"]["name"],
             medium=medium,
             scale=scale,
             phase=workflow["status"].get("phase", "Unknown"),
             seconds={
-                _title(pod): containers.get(pod["id"], _between(pod["startedAt"], pod["finishedAt"])) for pod in pods
+                _title(pod): containers[pod["id"]] if are_known else _between(pod["startedAt"], pod["finishedAt"])
+                for pod in pods
             },
             hosts=len({pod.get("hostNodeName") for pod in pods}),
+            times=_CONTAINERS if are_known else _PODS,
         )
 
 
@@ -192,11 +208,16 @@ def _between(start: str, end: str) -> float:
     return (last - first).total_seconds()
 
 
-def _measurements(runs: Iterable[Run]) -> list[Measurement]:
+def _times(runs: Iterable[Run]) -> str:
+    """Whose times count: one kind only, for they cannot be compared."""
+    return min((run.times for run in runs if run.phase == "Succeeded"), default=_PODS)
+
+
+def _measurements(runs: Sequence[Run]) -> list[Measurement]:
     counts: dict[tuple[str, int], int] = {}
     found = []
     for run in runs:
-        if run.phase != "Succeeded":
+        if run.phase != "Succeeded" or run.times != _times(runs):
             continue
         repeat = counts[run.medium, run.scale] = counts.get((run.medium, run.scale), -1) + 1
         steps = tuple(
@@ -213,13 +234,18 @@ def make_tables(runs: Sequence[Run]) -> list[Table]:
     titles = {name: medium.title for name, medium in MEDIA.items() if any(run.medium == name for run in runs)}
     left_out = {(run.medium, run.scale): f"failed: {run.name}" for run in runs if run.phase != "Succeeded"}
     rows = [
-        [run.name, titles[run.medium], f"x{run.scale}", run.phase, f"{sum(run.seconds.values()):.0f}", str(len(run.seconds)),
-         str(run.hosts)]
+        [run.name, titles[run.medium], f"x{run.scale}", run.phase, f"{sum(run.seconds.values()):.0f}", run.times,
+         str(len(run.seconds)), str(run.hosts)]
         for run in runs
     ]  # fmt: skip
     tables = [
-        seconds_table(cells, left_out, titles, what=_WHAT),
+        seconds_table(cells, left_out, titles, what=_WHAT[_times(runs)]),
         published_table(cells, titles),
-        Table("Workflows", "", ["workflow", "through", "scale", "phase", "seconds", "tasks", "hosts"], rows),
+        Table(
+            "Workflows",
+            "Kubernetes keeps whole seconds. The table above counts those whose seconds are of one kind.",
+            ["workflow", "through", "scale", "phase", "seconds", "of", "tasks", "hosts"],
+            rows,
+        ),
     ]
     return [table for table in tables if table is not None]

@@ -25,7 +25,6 @@ _NODES = "nodes"
 _SHARED = "shared"
 _BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), max_duration="10m")
 _NO_MISTAKE = f"lastRetry.exitCode != '{MISTAKE}'"
-_POD_GC = models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="10m")
 _RESUME = {RESUME_VARIABLE: "1", TIME_TO_LIVE_VARIABLE: "7d"}
 """A task that is tried again skips what it has done; and what a failed run leaves goes after a week."""
 
@@ -80,7 +79,8 @@ def specification(request: Request) -> models.WorkflowSpec:
         ttl_strategy=models.TTLStrategy(seconds_after_completion=_seconds(deployment.time_to_live))
         if deployment.time_to_live
         else None,
-        pod_gc=_POD_GC,
+        # Those of a workflow that failed stay.
+        pod_gc=models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration=f"{_seconds(deployment.keep_pods)}s"),
         volumes=pods.volumes(),
         templates=[
             models.Template(name=PIPELINE, dag=_dag(request, names, templates)),
