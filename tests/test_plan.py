@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kedro.pipeline import Pipeline, node
 
 from bodega.errors import PlanError
-from bodega.plan import Need, Plan, Task, is_parameter, make_plan, stored_name
+from bodega.names import is_parameter, stored_name
+from bodega.plan import Need, Plan, Task, make_plan
 
 
 def work(*_values):

@@ -1,4 +1,4 @@
-"""Names of objects and runs, and the file names that stand for them.
+"""Names of objects, runs and Kedro's datasets, and the file names that stand for them.
 
 The mapping is one to one: two names never share a file. Readable characters stay as they are, so that a person
 can look into a root; the others become ``%XX`` per byte of UTF-8.
@@ -94,3 +94,13 @@ def from_filename(filename: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def stored_name(dataset: str) -> str:
+    """The object's name of a dataset's; transcoded datasets (``cars@pandas``, ``cars@polars``) are one object."""
+    return dataset.partition("@")[0]
+
+
+def is_parameter(dataset: str) -> bool:
+    """Whether a dataset's name means parameters, which no task makes."""
+    return dataset == "parameters" or dataset.startswith("params:")

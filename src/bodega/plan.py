@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from bodega.errors import PlanError, did_you_mean
+from bodega.names import is_parameter, stored_name
 
 GroupingRule = Literal["node", "namespace", "tag", "auto"]
 Grouping = GroupingRule | Mapping[str, Sequence[str]]
@@ -56,16 +57,6 @@ class Plan:
     """All tasks of a pipeline, each after those it needs. The same pipeline gives the same plan."""
 
     tasks: tuple[Task, ...]
-
-
-def stored_name(dataset: str) -> str:
-    """The object's name of a dataset's; transcoded datasets (``cars@pandas``, ``cars@polars``) are one object."""
-    return dataset.partition("@")[0]
-
-
-def is_parameter(dataset: str) -> bool:
-    """Whether a dataset's name means parameters, which no task makes."""
-    return dataset == "parameters" or dataset.startswith("params:")
 
 
 def make_plan(

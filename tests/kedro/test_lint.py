@@ -443,7 +443,7 @@ def test_parameters_that_read_alike(well) -> None:
 
 
 def test_a_deployment_of_ones_own_wins_over_the_projects(ill) -> None:
-    given = replace(opened(ill).settings.deployment, image="shop:1")
+    given = replace(opened(ill).deployment, image="shop:1")
     assert {code for _, code, _ in FOUND} - {code for _, code, _ in found(ill, deployment=given)} == {"no-image"}
 
 

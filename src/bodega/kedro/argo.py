@@ -72,7 +72,7 @@ def generate(
     from bodega.k8s.argo.manifest import make_manifest, to_yaml
 
     project, request = make_request(metadata, **options)
-    manifest = make_manifest(request, kind or project.settings.deployment.kind)
+    manifest = make_manifest(request, kind or project.deployment.kind)
     heading = f"Made by 'kedro bodega argo generate' from {project.package_name}; make it anew rather than change it."
     text = to_yaml(manifest, heading=heading)
     if output == Path("-"):

@@ -6,17 +6,19 @@ The file opts the project in; an empty one takes every default. It is read throu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
-from bodega.deployment import Deployment, parse_deployment
 from bodega.errors import SettingsError
 from bodega.sections import Section
 from bodega.settings import parse_capacity, parse_duration
+
+if TYPE_CHECKING:
+    from bodega.deployment import Deployment
 
 FILE_NAMES = ("bodega.yml", "bodega.yaml", "bodega.json")
 
@@ -47,8 +49,8 @@ class ProjectSettings:
     """Datasets that go to the store although the catalog defines them as something else."""
     memory_datasets: MemoryRule = "replace"
     """What to do with a ``MemoryDataset`` of the catalog that a node writes, and another process could not read."""
-    deployment: Deployment = field(default_factory=Deployment)
-    """How the tasks run on Kubernetes."""
+    deployment: Deployment | None = None
+    """How the tasks run on Kubernetes; None where nothing is said of it."""
     source: str = "conf/<env>/bodega.yml"
     """The file or files these settings come from, for messages; not a key."""
 
@@ -115,9 +117,7 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
         "time_to_live": section.parsed("time_to_live", parse_duration),
         "run": section.text("run"),
         "memory_datasets": section.choice("memory_datasets", get_args(MemoryRule)),
-        "deployment": parse_deployment(section.values["deployment"], source=source)
-        if "deployment" in section.values
-        else None,
+        "deployment": _deployment(section.values["deployment"], source) if "deployment" in section.values else None,
         **{key: section.texts(key, patterns) for key in ("datasets", "exclude", "override", "persist")},
     }
     known = {key: value for key, value in known.items() if value is not None}
@@ -133,6 +133,13 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     if "root" in known:
         known["root"] = str(project_path / Path(known["root"]).expanduser())
     return ProjectSettings(**known, source=source)
+
+
+def _deployment(values: object, source: str) -> Deployment:
+    # Not needed by most of those who run a pipeline, each process of which reads its settings.
+    from bodega.deployment import parse_deployment
+
+    return parse_deployment(values, source=source)
 
 
 def _capacity(value: Any) -> int | str:

@@ -16,7 +16,7 @@ from bodega.codecs.tabular import LIBRARIES, convert
 from bodega.errors import NotShareable, ObjectNotFound, SettingsError, did_you_mean
 from bodega.kedro.preview import Preview, preview_of
 from bodega.kedro.versions import Versions
-from bodega.plan import stored_name
+from bodega.names import stored_name
 from bodega.settings import current_task
 
 if TYPE_CHECKING:

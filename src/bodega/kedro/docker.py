@@ -165,7 +165,7 @@ def build(
     project = Path(metadata.project_path)
     more = _split(docker_args)
     _check_files(project)
-    settings = open_project(metadata, env=env, conf_source=conf_source).settings.deployment
+    settings = open_project(metadata, env=env, conf_source=conf_source).deployment
     tag = image or settings.image or _name(metadata.project_name)
     arguments = {
         "BASE_IMAGE": base_image,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataset
 
 from bodega.kedro.dataset import BodegaDataset
-from bodega.plan import Plan, is_parameter, stored_name
+from bodega.names import is_parameter, stored_name
+from bodega.plan import Plan
 
 if TYPE_CHECKING:
     from bodega.kedro.session import OpenedProject

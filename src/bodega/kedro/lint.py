@@ -27,8 +27,8 @@ def lint(project: OpenedProject, deployment: Deployment | None = None) -> list[F
         project: opened for the pipelines that are to run.
         deployment: how it will be deployed; by default as ``bodega.yml`` says, and not at all where that says nothing.
     """
-    is_deployed = deployment is not None or project.settings.deployment != Deployment()
-    deployment = deployment or project.settings.deployment
+    is_deployed = deployment is not None or project.settings.deployment is not None
+    deployment = deployment or project.deployment
     findings: list[Finding] = []
     try:
         plan = project.plan(deployment.grouping)

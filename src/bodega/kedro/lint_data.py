@@ -17,8 +17,7 @@ from bodega.codecs.handles import handle
 from bodega.errors import InvalidName, did_you_mean
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.findings import Examined, Finding, Level, listed
-from bodega.names import to_filename
-from bodega.plan import stored_name
+from bodega.names import stored_name, to_filename
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node

@@ -21,7 +21,7 @@ from bodega.commands import (
 from bodega.errors import ObjectNotFound
 from bodega.kedro.dataset import maker
 from bodega.kedro.session import OpenedProject, conf_source_option, open_project
-from bodega.plan import stored_name
+from bodega.names import stored_name
 from bodega.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from kedro.framework import project as kedro_project
 import bodega
 from bodega.errors import SettingsError
 from bodega.kedro.config import ProjectSettings, read_settings
-from bodega.plan import stored_name
+from bodega.names import stored_name
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE, parse_duration
 
 if TYPE_CHECKING:

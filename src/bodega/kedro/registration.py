@@ -17,7 +17,7 @@ from kedro.io import (
 from bodega.errors import SettingsError
 from bodega.kedro.dataset import BodegaDataset, maker
 from bodega.kedro.versions import MARK
-from bodega.plan import stored_name
+from bodega.names import stored_name
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol

@@ -20,8 +20,7 @@ import xxhash
 
 from bodega.errors import ObjectNotFound
 from bodega.kedro.dataset import BodegaDataset
-from bodega.names import RESERVED
-from bodega.plan import is_parameter, stored_name
+from bodega.names import RESERVED, is_parameter, stored_name
 from bodega.settings import HOST_VARIABLE, RESUME_VARIABLE
 
 if TYPE_CHECKING:

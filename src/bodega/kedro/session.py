@@ -24,6 +24,7 @@ from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
+from bodega.deployment import Deployment
 from bodega.errors import PlanError, SettingsError, did_you_mean
 from bodega.kedro.place import Place, Project
 from bodega.plan import Grouping, Plan, make_plan
@@ -96,6 +97,11 @@ class OpenedProject:
         """What ``bodega.yml`` says; the defaults where there is none."""
         return self.place.settings
 
+    @property
+    def deployment(self) -> Deployment:
+        """How the tasks run on Kubernetes; the defaults where ``bodega.yml`` says nothing of it."""
+        return self.settings.deployment or Deployment()
+
     @cached_property
     def place(self) -> Place:
         """Where the data of ``kedro run`` goes."""
@@ -154,7 +160,7 @@ class OpenedProject:
         Raises:
             PlanError: the pipeline cannot be cut like that.
         """
-        deployment = self.settings.deployment
+        deployment = self.deployment
         return make_plan(
             self.pipeline,
             deployment.grouping if grouping is None else grouping,

@@ -57,7 +57,7 @@ def make_request(
     from bodega.kedro.lint import lint
 
     project = open_project(metadata, env=env, pipelines=pipelines, params=params, conf_source=conf_source)
-    deployment = project.settings.deployment
+    deployment = project.deployment
     given: dict[str, Any] = {"image": image, "grouping": grouping}
     deployment = replace(deployment, **{key: value for key, value in given.items() if value is not None})
     refuse_errors(lint(project, deployment))
