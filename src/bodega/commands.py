@@ -239,17 +239,25 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def write_file(file: Path, text: str) -> None:
-    """Write a file whole or not at all, in one atomic step; its folder is made where there is none."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    """Write a file whole or not at all, in one atomic step; its folder is made where there is none.
+
+    Raises:
+        click.ClickException: it cannot be written.
+    """
     try:
-        with open(descriptor, "w", encoding="utf-8") as target:
-            target.write(text)
-        os.chmod(draft, 0o644)  # What other files of a project have; a draft is the user's alone.
-        os.replace(draft, file)
-    except BaseException:
-        os.unlink(draft)
-        raise
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as target:
+                target.write(text)
+            os.chmod(draft, 0o644)  # What other files of a project have; a draft is the user's alone.
+            os.replace(draft, file)
+        except BaseException:
+            os.unlink(draft)
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"{file} cannot be written: {reason}. Name a file in a folder of yours.") from error
 
 
 def count(number: int, thing: str) -> str:

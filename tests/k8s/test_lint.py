@@ -61,6 +61,7 @@ DAG_TASK = ["spec", "templates", PIPELINE, "dag", "tasks", 1]
         # Types.
         (["spec", "parallelism"], "many", ["spec.parallelism", "integer", "'many'"]),
         (["kind"], "Deployment", ["kind", "'Deployment'", "Workflow"]),
+        ([*DAG_TASK, "template"], ..., ["dag.tasks[1]:", "names no template"]),
         # Names.
         (["metadata", "generateName"], "Little_Shop-", ["metadata.generateName", "little-shop-x"]),
         (["metadata", "labels"], {"team": "a b"}, ["metadata.labels.team", "'a b'"]),

@@ -82,6 +82,8 @@ class _Workflow:
         """A task or step: the template it names, what it gives to it, and what it takes from those that are done."""
         yield from self._tags(call, path, template, done)
         if "template" not in call:
+            if not {"templateRef", "inline"} & set(call):
+                yield path, f"{call.get('name')!r} names no template to run."
             return
         yield from _unknown(f"{path}.template", "template", call["template"], self.templates)
         called = self.templates.get(call["template"])
