@@ -110,6 +110,19 @@ def test_nothing_is_skipped_unless_asked(chain):
     assert run(chain, BODEGA_RESUME="0") == ["make", "double", "add"]
 
 
+def test_a_run_that_fails_leaves_no_record_of_the_one_before_it(chain):
+    run(chain)
+    assert fail(chain, BODEGA_RESUME="0") == ["make", "double", "add"]
+    assert run(chain) == ["add"]
+
+
+def test_what_read_older_inputs_runs_again(chain):
+    run(chain)
+    assert run(chain, nodes=["make"], BODEGA_RESUME="0") == ["make"]
+    assert run(chain) == ["double", "add"]
+    assert run(chain) == []
+
+
 def test_another_run_skips_nothing(chain):
     run(chain)
     assert run(chain, BODEGA_RUN="another") == ["make", "double", "add"]

@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,16 @@ class RunRecord:
             return None
         return facts
 
+    def forget(self, nodes: Iterable[Node]) -> None:
+        """Forget that nodes have finished, which an earlier run of the same name may have written down.
+
+        Raises:
+            TierError: the durable tier failed.
+        """
+        for node in nodes:
+            with suppress(ObjectNotFound):
+                self._store.delete(_FINISHED + _digest(node.name))
+
     def add_host(self) -> None:
         """Write down that this host takes part, before anything is put here."""
         # In the name itself, so that whoever looks for the hosts brings no object to yet another one.
@@ -102,7 +113,7 @@ def missing(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], record: RunR
         place: what the task makes for others must be there at the end; for a whole pipeline, what no node of it reads.
     """
     found = {node.name: record.find(node) for node in pipeline.nodes}
-    outdated = _made_of_other_parameters(pipeline, catalog, found)
+    outdated = _outdated(pipeline, catalog, found)
     wanted = set(map(stored_name, pipeline.outputs() if place.shared is None else place.shared))
     to_run = []
     for node in reversed(pipeline.nodes):
@@ -127,18 +138,27 @@ def forget_inner(pipeline: Pipeline, place: Place) -> None:
             store.delete(name)
 
 
-def _made_of_other_parameters(
+def _outdated(
     pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], found: Mapping[str, dict[str, Any] | None]
 ) -> set[str]:
-    """The finished nodes that had other parameters than now, and all that read what such a node made."""
+    """The finished nodes that had other parameters than now or older inputs, and all that read what such a node made."""
     nodes: set[str] = set()
     datasets: set[str] = set()
+    made: dict[str, str] = {}
+    """When, by dataset."""
     for node in pipeline.nodes:
+        inputs, outputs = ([stored_name(name) for name in names] for names in (node.inputs, node.outputs))
         facts = found[node.name]
-        has_others = facts is not None and facts["parameters"] != _digest_of_parameters(node, catalog)
-        if has_others or not datasets.isdisjoint(map(stored_name, node.inputs)):
+        # Clocks of two hosts may differ: then at worst a node runs once more.
+        has_others = facts is not None and (
+            facts["parameters"] != _digest_of_parameters(node, catalog)
+            or any(made.get(name, "") > facts["finished"] for name in inputs)
+        )
+        if has_others or not datasets.isdisjoint(inputs):
             nodes.add(node.name)
-            datasets.update(map(stored_name, node.outputs))
+            datasets.update(outputs)
+        if facts is not None:
+            made.update(dict.fromkeys(outputs, facts["finished"]))
     return nodes
 
 

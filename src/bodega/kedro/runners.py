@@ -53,6 +53,7 @@ class _OverTheStore(AbstractRunner):
         register(pipeline, catalog, place, apart=self._apart)
         self._record = RunRecord(place)
         left = resume.missing(pipeline, catalog, self._record, place) if resume.is_asked_for() else pipeline
+        self._record.forget(left.nodes)
         outcome = super().run(left, catalog, with_ours(hook_manager), *args, **options)
         resume.forget_inner(pipeline, place)
         return outcome
