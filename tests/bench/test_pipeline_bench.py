@@ -148,6 +148,26 @@ def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, 
     assert Journal(output).measurements
 
 
+@pytest.mark.timeout(300)
+def test_a_stop_ends_the_workers_of_kedros_runner_too(tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "--scales", "1", "--media", "kedro-parallel", "--repeats", "1000", "--output", str(tmp_path / "out")],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    with process:
+        deadline = time.monotonic() + 200
+        family = []
+        # The process of the run, Kedro's manager, and a worker at least.
+        while len(family) < 3 and time.monotonic() < deadline:
+            family = psutil.Process(process.pid).children(recursive=True)
+            time.sleep(0.01)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert len(family) >= 3
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -129,12 +130,16 @@ class Project:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,
         ) as process:
             try:
                 with _watched(process.pid) as sampled:
                     output, _ = process.communicate()
             except BaseException:
                 stop(process)
+                # Kedro's own ParallelRunner leaves its workers behind when it is ended.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 raise
         if process.returncode != 0:
             tail = "\n".join(output.splitlines()[-_TAIL:])
