@@ -6,6 +6,7 @@ scale that was measured before; the figures for the first are rounded up from th
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,10 +36,7 @@ def why_not(medium: Medium, scale: int, before: Iterable[Measurement], disk: Pat
         before: what was measured of the same medium.
         disk: the folder that files are written to.
     """
-    private, stored = _needs(scale, before)
-    memory = private
-    if medium.runner is not None and medium.is_memory:
-        memory += private  # Two processes hold tables at once: who works, and who keeps them.
+    memory, stored = _needs(medium, scale, before)
     if medium.is_memory:
         memory += stored
     if (needed := int(memory * _RESERVE)) > (left := memory_left()):
@@ -50,7 +48,27 @@ def why_not(medium: Medium, scale: int, before: Iterable[Measurement], disk: Pat
     return None
 
 
-def _needs(scale: int, before: Iterable[Measurement]) -> tuple[int, int]:
+def warm(medium: Medium, scale: int, before: Iterable[Measurement]) -> None:
+    """Take and free as much memory as a measurement will, the page cache of files included.
+
+    A virtual machine may have to fetch pages from its host first, which takes several times as long as using them: the
+    first medium of a scale would pay for all. Arguments are those of `why_not`.
+    """
+    nbytes = min(sum(_needs(medium, scale, before)), int(memory_left() / _RESERVE))
+    with mmap.mmap(-1, nbytes) as memory:
+        for start in range(0, nbytes, mmap.PAGESIZE):
+            memory[start] = 1
+
+
+def _needs(medium: Medium, scale: int, before: Iterable[Measurement]) -> tuple[int, int]:
+    """Bytes of memory of the processes that work at once, and bytes that are handed on."""
+    private, stored = _of_one(scale, before)
+    if medium.runner is not None and medium.is_memory:
+        private *= 2  # Two processes hold tables at once: who works, and who keeps them.
+    return private, stored
+
+
+def _of_one(scale: int, before: Iterable[Measurement]) -> tuple[int, int]:
     """Bytes of memory of a process, and bytes that are handed on."""
     largest = max(before, key=lambda each: each.scale, default=None)
     tables = _TABLE * scale

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bodega.bench.environments import Unavailable
-from bodega.bench.pipeline.guard import why_not
+from bodega.bench.pipeline.guard import warm, why_not
 from bodega.bench.pipeline.journal import Journal, Measurement
 from bodega.bench.pipeline.media import Medium
 from bodega.bench.pipeline.places import Places
@@ -125,6 +125,7 @@ def run_all(
                 reason = why_not(medium, scale, before, kitchen.project)
                 if reason is None:
                     try:
+                        warm(medium, scale, before)
                         with showing.turn(scale, repeat, medium) as shown:
                             journal.add(kitchen.measure(medium, scale, repeat, shown))
                         continue
