@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 import bodega
 from bodega.memory import files, locks, pool
+from bodega.memory.root import open_root
 from bodega.memory.sweep import sweep
 from bodega.tiers.admission import Admission
 
@@ -131,7 +133,7 @@ def test_a_segment_that_moved_before_it_was_locked_is_not_taken(store, monkeypat
 def test_a_sweep_waits_for_a_temporary_file_that_is_being_made(store):
     """Where files cannot be nameless, one has its name a moment before it has its lock."""
     path = Path(store._root.temporary())
-    with files.temporary_names(store._root):
+    with store._root.temporary_names():
         path.write_bytes(bytes(10))
         other = threading.Thread(target=store.sweep)
         other.start()
@@ -139,6 +141,24 @@ def test_a_sweep_waits_for_a_temporary_file_that_is_being_made(store):
         assert path.exists() and other.is_alive()
     other.join(10)
     assert not path.exists()
+
+
+def test_a_sweep_leaves_what_opening_a_store_tries(store):
+    """Its small files have no lock for a moment, and what it finds must not hang on a sweep that has theirs."""
+    usual, done = store._root.capabilities, threading.Event()
+
+    def sweep_on():
+        while not done.is_set():
+            sweep(store._root)
+
+    with ThreadPoolExecutor(2) as threads:
+        sweeps = [threads.submit(sweep_on) for _ in range(2)]
+        try:
+            assert all(open_root(store.root).capabilities == usual for _ in range(400))
+        finally:
+            done.set()
+        for future in sweeps:
+            future.result()
 
 
 def test_a_sweep_leaves_what_is_being_written(store):

@@ -106,7 +106,7 @@ class Draft:
             if need >= pool.MINIMUM_SIZE:
                 self._link()
         else:
-            with temporary_names(self._root):
+            with self._root.temporary_names():
                 self._path = self._root.temporary()
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._descriptor = os.open(self._path, flags, 0o600)
@@ -274,11 +274,6 @@ def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
     stripe = zlib.crc32(path[len(root.runs) :].encode("utf-8", "surrogateescape")) % _STRIPES
     return locks.Exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
-
-
-def temporary_names(root: Root) -> locks.Exclusive:
-    """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
-    return locks.Exclusive(f"{root.locks}/temporaries", "The folder of temporary files")
 
 
 def open_shared(path: str) -> tuple[int, os.stat_result]:

@@ -11,14 +11,15 @@ import json
 import os
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from bodega.errors import LayoutError, RootError, SettingsError, UnsupportedPlatform
+from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, UnsupportedPlatform
 from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.filesystems import FileSystem, filesystem_of
+from bodega.memory.locks import Exclusive
 from bodega.settings import ROOT_VARIABLE, expand
 
 FORMAT = 1
@@ -136,6 +137,10 @@ class Root:
         """A path for a segment without a name; nobody else will ever pick it."""
         return f"{self.tmp}/{os.urandom(16).hex()}"
 
+    def temporary_names(self) -> Exclusive:
+        """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
+        return Exclusive(f"{self.locks}/temporaries", "The folder of temporary files")
+
 
 def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False, warm: bool = True) -> Root:
     """Find or make a root and check that it can be trusted.
@@ -182,12 +187,14 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
     _check_owner(folder, group)
     try:
         facts = _enter(folder, group)
-        capabilities = probe(folder / "tmp")
-    except (LayoutError, RootError, SettingsError):
+        root = Root(folder, facts.portable_names, Capabilities(), facts.group, warm)
+        # A sweep must neither remove the files that are tried on, nor hold the locks that are tried.
+        with root.temporary_names():
+            return replace(root, capabilities=probe(root.tmp))
+    except BodegaError:
         raise
     except OSError as error:
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
-    return Root(folder, facts.portable_names, capabilities, facts.group, warm)
 
 
 def _check_link(folder: Path) -> None:

@@ -69,7 +69,7 @@ def leftovers(root: Root) -> list[str]:
 def _free(root: Root, paths: list[str]) -> Swept:
     count = nbytes = 0
     for path in paths:
-        with files.temporary_names(root):
+        with root.temporary_names():
             freed = files.retire(root, path)
         count += freed > 0
         nbytes += freed
