@@ -7,11 +7,9 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import bodega
 from bodega.bench.environments import Unavailable, make_environment
+from bodega.bench.lifeline import bound, scratch
 from bodega.bench.machine import memory_folder
 from bodega.bench.peers import PEERS, Peer
 
@@ -78,28 +77,27 @@ def measuring(
     Yields:
         What it answers, as it comes; an `Unavailable` is raised where no more comes before it is done.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bodega-bench-", dir=memory_folder()))
-    # What it imports of bodega is found here, in whatever environment: nothing else of this one must be.
-    (folder / "source").mkdir()
-    (folder / "source" / "bodega").symlink_to(Path(bodega.__file__).parent)
-    place = folder / "system"
-    place.mkdir()
-    command = [
-        python, "-m", "bodega.bench.peer_worker", name, str(place), str(capacity), kind, str(nbytes), json.dumps(dict(steps)),
-        json.dumps(packages(PEERS[name])),
-    ]  # fmt: skip
-    variables = os.environ | _VARIABLES | {"PYTHONPATH": str(folder / "source")}
-    with log.open("w") as errors:
-        # In a session of its own, Ctrl-C reaches only this process, which then stops the other.
-        process = subprocess.Popen(
-            command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield _answers(process, log)
-    finally:
-        _stop(process)
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch("bodega-bench-", memory_folder()) as folder:
+        # What it imports of bodega is found here, in whatever environment: nothing else of this one must be.
+        (folder / "source").mkdir()
+        (folder / "source" / "bodega").symlink_to(Path(bodega.__file__).parent)
+        place = folder / "system"
+        place.mkdir()
+        command = [
+            python, "-m", "bodega.bench.peer_worker", name, str(place), str(capacity), kind, str(nbytes), json.dumps(dict(steps)),
+            json.dumps(packages(PEERS[name])),
+        ]  # fmt: skip
+        variables = os.environ | _VARIABLES | {"PYTHONPATH": str(folder / "source")}
+        with log.open("w") as errors:
+            # In a session of its own, Ctrl-C reaches only this process, which then stops the other.
+            process = subprocess.Popen(
+                bound(command), cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield _answers(process, log)
+        finally:
+            _stop(process)
 
 
 def _answers(process: subprocess.Popen[bytes], log: Path) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from bodega.bench.lifeline import bound, scratch
 from bodega.errors import BodegaError
 
 BUCKET = "bucket"
@@ -104,7 +104,7 @@ def minio(program: str) -> Iterator[Bucket]:
     Raises:
         ServerFailed: it does not start.
     """
-    with _folder() as folder:
+    with scratch("bodega-s3-") as folder:
         (port,) = _free_ports(1)
         yield from _serve(
             [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", os.fspath(folder / "data")],
@@ -125,7 +125,7 @@ def seaweedfs(program: str, *, volumes: int = _VOLUMES) -> Iterator[Bucket]:
     Raises:
         ServerFailed: it does not start.
     """
-    with _folder() as folder:
+    with scratch("bodega-s3-") as folder:
         identity = {
             "name": "all",
             "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
@@ -176,7 +176,7 @@ def _serve(command: Sequence[str], folder: Path, bucket: Bucket, variables: Mapp
     with (folder / "log").open("wb") as log:
         # In a group of its own, Ctrl-C reaches this process first, which stops it in turn.
         server = subprocess.Popen(
-            command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            bound(command), env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         try:
@@ -200,15 +200,6 @@ def _version(program: str, word: str, pattern: str) -> str:
     """What a program says about itself that a pattern has in brackets."""
     said = subprocess.run([program, word], capture_output=True, text=True, check=False).stdout
     return next(iter(re.findall(pattern, said)), "of unknown version")
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="bodega-s3-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_ports(count: int) -> list[int]:

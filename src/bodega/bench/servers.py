@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from bodega.bench.environments import Unavailable
+from bodega.bench.lifeline import bound
 from bodega.timed.project import stop
 
 _PATIENCE = 30.0
@@ -31,7 +32,9 @@ def on_socket(
     Raises:
         Unavailable: it does not listen.
     """
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=apart) as server:
+    with subprocess.Popen(
+        bound(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=apart
+    ) as server:
         try:
             deadline = time.monotonic() + _PATIENCE
             while not os.path.exists(socket):

@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 from rich.console import Console
 
 from bodega.bench.distance import Distance
+from bodega.bench.lifeline import scratch
 from bodega.bench.machine import machine
 from bodega.bench.pipeline.journal import ALL_SCALES, Journal
 from bodega.bench.pipeline.media import MEDIA, SOCKET_VARIABLE, Medium
@@ -217,13 +217,13 @@ def _measure(
     from bodega.bench.pipeline.running import prepare, run_all
 
     console = Console(stderr=True)
-    with places, TemporaryDirectory(prefix="bodega-bench-") as folder:
+    with places, scratch("bodega-bench-") as folder:
         with console.status("Prepares the projects, the servers and, the first time, the environment of vineyard ..."):
-            kitchen, unavailable = prepare(Path(folder), media, places)
+            kitchen, unavailable = prepare(folder, media, places)
         if unavailable and must:
             raise click.ClickException("; ".join(f"{name}: {reason}" for name, reason in unavailable.items()))
         there = [medium for medium in media if medium.name not in unavailable]
-        journal.begin(_session(there, places, Path(folder)))
+        journal.begin(_session(there, places, folder))
         for name, reason in unavailable.items():
             journal.leave_out(name, ALL_SCALES, reason)
             console.print(f"{name}: left out, {reason}", highlight=False, soft_wrap=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 import bodega
 from bodega.bench.distance import Distance, far_away
 from bodega.bench.environments import Unavailable, make_environment
+from bodega.bench.lifeline import scratch
 from bodega.bench.machine import memory_folder, memory_left
 from bodega.bench.pipeline.media import PREFIX_VARIABLE, SOCKET_VARIABLE
 from bodega.bench.s3_server import Bucket, find_server
@@ -142,9 +142,9 @@ def _nowhere() -> Iterator[Held]:
 
 @contextmanager
 def _store() -> Iterator[Held]:
-    with tempfile.TemporaryDirectory(prefix="bodega-bench-", dir=memory_folder()) as root:
+    with scratch("bodega-bench-", memory_folder()) as root:
         yield Held(
-            {"BODEGA_ROOT": root, "BODEGA_RUN": _RUN},
+            {"BODEGA_ROOT": str(root), "BODEGA_RUN": _RUN},
             lambda: sum(info.nbytes for info in bodega.open(root, run=_RUN).list()),
         )
 
@@ -180,7 +180,7 @@ def _prefix(bucket: Bucket, nearby: Bucket) -> Iterator[Held]:
 
 @contextmanager
 def _vineyard(python: str) -> Iterator[Held]:
-    with tempfile.TemporaryDirectory(prefix="bodega-bench-") as folder:
+    with scratch("bodega-bench-") as folder:
         socket = f"{folder}/vineyard.sock"
         program = _ask(python, "from vineyard.deploy.utils import find_vineyardd_path as find; print(find())")
         # Its metadata is in its own memory: etcd is for several hosts.
