@@ -58,9 +58,18 @@ def test_a_server_ends_with_the_process_that_started_it(owner):
     assert wait_for_the_end_of(server)
 
 
-def test_without_setpriv_a_command_stays_as_it_is(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert lifeline.bound(["server", "--port", "1"]) == ["server", "--port", "1"]
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_setpriv_that_can_do_it_a_command_stays_as_it_is(tmp_path, monkeypatch, there):
+    if there:
+        program = tmp_path / "setpriv"
+        program.write_text("#!/bin/sh\necho unrecognized option >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lifeline._setpriv.cache_clear()
+    try:
+        assert lifeline.bound(["server", "--port", "1"]) == ["server", "--port", "1"]
+    finally:
+        lifeline._setpriv.cache_clear()
 
 
 def test_the_next_one_removes_the_folders_of_those_that_were_killed(owner, tmp_path, monkeypatch):

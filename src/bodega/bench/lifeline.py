@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 _YOUNG = 60.0
@@ -21,10 +23,20 @@ _YOUNG = 60.0
 def bound(command: Sequence[str]) -> list[str]:
     """A command whose process the kernel ends with the one that starts it, be that killed.
 
-    Where util-linux (``setpriv``) is missing it is the same command. Start it from a thread that stays: its end counts.
+    Where util-linux is missing it is the same command. Start it from a thread that stays: its end counts.
     """
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig", "TERM"] if setpriv else []), *command]
+    return [*_setpriv(), *command]
+
+
+@cache
+def _setpriv() -> tuple[str, ...]:
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    words = (program, "--pdeathsig", "TERM")
+    # Busybox has a program of this name that cannot do it.
+    tried = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return words if tried.returncode == 0 else ()
 
 
 @contextmanager
