@@ -6,13 +6,16 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
+.PHONY: demo test test-short test-portable test-bench test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-bench: $(VENV)/.bench
+	$(BIN)/pytest -n 2 --dist worksteal benchmarks/tests
 
 # The portable paths: every capability of the kernel switched off.
 test-portable: $(VENV)/.installed
@@ -27,7 +30,7 @@ test-all:
 	  $(MAKE) $(or $(TARGET),test) VENV=.venv-$$version PYTHON="$$(scripts/find-python $$version)"; \
 	done
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.bench
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -37,22 +40,23 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.micro
+# The benchmarks are a distribution of their own, installed beside the library when one is run.
+bench: $(VENV)/.bench
+	$(BIN)/python -m bodega_bench.micro
 
 # The example under Kedro's runners and bodega's.
-bench-tiers: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.tiers
+bench-tiers: $(VENV)/.bench
+	$(BIN)/python -m bodega_bench.tiers
 
-bench-runners: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.runners
+bench-runners: $(VENV)/.bench
+	$(BIN)/python -m bodega_bench.runners
 
 # Beside other ways to share, each in an environment of its own.
-bench-peers: $(VENV)/.installed
+bench-peers: $(VENV)/.bench
 	$(BIN)/bodega bench store
 
 # The example through every medium, at growing scales: hours, up to x2000. Less with ARGS="--scales 1,10".
-bench-pipeline: $(VENV)/.installed
+bench-pipeline: $(VENV)/.bench
 	$(BIN)/bodega bench pipeline --resume $(ARGS)
 
 stress: $(VENV)/.installed
@@ -68,8 +72,8 @@ docs: $(VENV)/.installed
 	$(BIN)/pytest -q tests/test_docs.py
 
 lock:
-	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url \
-	  --no-header --python-version 3.10 -o requirements.lock
+	uv pip compile pyproject.toml benchmarks/pyproject.toml --all-extras --group dev --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-package bodega --no-emit-package bodega-bench --no-header --python-version 3.10 -o requirements.lock
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 ifdef UV
@@ -81,6 +85,14 @@ else
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet hatchling editables
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.installed benchmarks/pyproject.toml
+ifdef UV
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable benchmarks
+else
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable benchmarks
 endif
 	touch $@
 

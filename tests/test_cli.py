@@ -296,7 +296,7 @@ def test_unknown_commands_and_options_are_usage_errors(root: Path) -> None:
     fails(run("info"), 2, "NAME")
 
 
-@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "bench", "demo"])
+@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "demo"])
 def test_every_command_shows_examples(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -307,7 +307,7 @@ def test_every_command_shows_examples(command: str) -> None:
 def test_no_arguments_show_the_help() -> None:
     result = run()
     assert result.exit_code == 0
-    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "bench", "demo"):
+    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "demo"):
         assert f"\n  {command} " in result.stdout
 
 
@@ -414,3 +414,18 @@ def test_an_empty_run_is_no_run(store: bodega.Store) -> None:
     assert result.exit_code != 0
     assert "name of a run is empty" in result.output
     assert len(store) == 3
+
+
+def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
+    information = tmp_path / "shelf-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[bodega.commands]\nshelf = shelf:shelf\n")
+    (tmp_path / "shelf.py").write_text(
+        "import click\n\n\n@click.command()\ndef shelf():\n    '''Say hello.'''\n    click.echo('hello')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([*CLI, "shelf"], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+    done = subprocess.run([*CLI, "--help"], capture_output=True, text=True, check=False, env=environment)
+    assert "\n  shelf " in done.stdout

@@ -1,4 +1,4 @@
-"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor``, ``bench`` and ``demo``.
+"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor`` and ``demo``.
 
 What they do with objects is in `bodega.commands`. Only click is imported here, so that ``bodega --help`` and completion are quick.
 """
@@ -30,10 +30,14 @@ from bodega.errors import BodegaError
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from click.shell_completion import CompletionItem
 
     from bodega.store import Store
 
+COMMANDS = "bodega.commands"
+"""The group of entry points by which a distribution adds commands."""
 INTERRUPTED = 130
 """What shells expect of a command that Ctrl-C ended."""
 
@@ -44,18 +48,17 @@ class _Bodega(click.Group):
     """The commands; errors end as one line on standard error."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        return [*self.commands, "bench", "demo"]
+        return [*self.commands, *_installed_commands(), "demo"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "bench":
-            from bodega.bench.command import bench
-
-            return bench
         if cmd_name == "demo":
-            from bodega.demo import demo
+            from bodega.demo.command import demo
 
             return demo
-        return super().get_command(ctx, cmd_name)
+        if (command := super().get_command(ctx, cmd_name)) is not None:
+            return command
+        installed = _installed_commands().get(cmd_name)
+        return None if installed is None else installed.load()
 
     def main(
         self,
@@ -82,6 +85,13 @@ class _Bodega(click.Group):
             _complain("interrupted.")
             sys.exit(INTERRUPTED)
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _installed_commands() -> dict[str, EntryPoint]:
+    """Commands of other distributions, such as ``bodega bench`` of the benchmarks, by name."""
+    from importlib.metadata import entry_points  # Slow to import, and seldom needed.
+
+    return {entry.name: entry for entry in entry_points(group=COMMANDS)}
 
 
 def _complain(sentence: str) -> None:

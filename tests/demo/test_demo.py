@@ -17,14 +17,15 @@ from click.testing import CliRunner
 import bodega
 from bodega import example
 from bodega.cli import main
-from bodega.demo import command, demo, requirements
+from bodega.demo import command, requirements
+from bodega.demo.command import demo
 from bodega.demo.measure import DEMO_RUN, Medium
+from bodega.demo.project import Step
 from bodega.demo.report import Comparison
 from bodega.example import copy_example
-from bodega.timed.project import Step
 
 NODES = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
-COMMAND = [sys.executable, "-c", "from bodega.demo import demo; demo()"]
+COMMAND = [sys.executable, "-c", "from bodega.demo.command import demo; demo()"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -122,7 +123,7 @@ def test_ctrl_c_stops_the_child_and_exits_130(tmp_path: Path) -> None:
     reached = tmp_path / "reached"
     statement = f'open({str(reached)!r}, "x").close(); __import__("time").sleep(600)'
     project = example_whose_second_node_does(statement, tmp_path / "slow")
-    code = f"from pathlib import Path; from bodega import example; from bodega.demo import demo; example._PLACES = (Path({str(project)!r}),)"
+    code = f"from pathlib import Path; from bodega import example; from bodega.demo.command import demo; example._PLACES = (Path({str(project)!r}),)"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}; demo()", "--multiplier", "1", "--output", str(tmp_path / "out")],
         stderr=subprocess.PIPE,

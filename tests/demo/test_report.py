@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from bodega.demo.measure import Medium
+from bodega.demo.project import Step
 from bodega.demo.report import Comparison, as_json, as_size, as_table
-from bodega.timed.project import Step
 
 
 def medium(name: str, save: float) -> Medium:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.e2e._cluster import Cluster, wait_for
 
-from bodega.bench.s3_server import BUCKET, KEY, SECRET
+from bodega.testing.s3_server import BUCKET, KEY, SECRET
 
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 IMAGE = "minio/minio:test"
@@ -87,7 +87,7 @@ def names(cluster: Cluster, prefix: str) -> list[str]:
 
 
 def _has_bucket(cluster: Cluster) -> bool:
-    return _ask(cluster, "from bodega.bench.s3_server import is_ready; print(is_ready(options))").strip() == "True"
+    return _ask(cluster, "from bodega.testing.s3_server import is_ready; print(is_ready(options))").strip() == "True"
 
 
 def _ask(cluster: Cluster, program: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from bodega.bench.s3_server import ServerFailed, find_seaweedfs, seaweedfs
+from bodega.testing.s3_server import ServerFailed, find_seaweedfs, seaweedfs
 
 
 @pytest.fixture(scope="session")

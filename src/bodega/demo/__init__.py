@@ -1,10 +1,6 @@
 """``bodega demo``: the house-prices example through CSV files and through bodega, timed side by side.
 
 Every Kedro node runs in a process of its own, as it would as a task of a workflow: what one hands to the next
-leaves its memory. `bodega.timed` runs and times those processes, `measure` names what is compared, `report` and
+leaves its memory. `project` and `worker` run and time those processes, `measure` names what is compared, `report` and
 `chart` show the result, `command` is the command line.
 """
-
-from bodega.demo.command import demo
-
-__all__ = ["demo"]

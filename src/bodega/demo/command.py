@@ -14,10 +14,10 @@ from rich.console import Console
 import bodega
 from bodega.demo.display import Display
 from bodega.demo.measure import DEMO_RUN, Medium
+from bodega.demo.project import NodeFailed, Project, Step
 from bodega.demo.report import Comparison, as_json, as_size, as_table
 from bodega.demo.requirements import INSTALL, require
 from bodega.example import copy_example
-from bodega.timed.project import NodeFailed, Project, Step
 
 _MULTIPLIER = 100
 """Long enough to show a difference, and done in about a minute on two slow cores."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bodega.timed.project import Step
+from bodega.demo.project import Step
 
 DEMO_RUN = "demo"
 """The run of the store that the demo works in, and leaves its objects in."""

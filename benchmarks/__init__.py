@@ -1,1 +1,0 @@
-"""Measurements; each compares within one run."""
