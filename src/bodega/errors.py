@@ -7,7 +7,7 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -29,7 +29,10 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
 
 
 class BodegaError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library.
+
+    The attributes that a class declares are set where the cause is known; a caller may look at them instead of the text.
+    """
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -45,7 +48,12 @@ class BodegaError(Exception):
 
 
 class InvalidName(BodegaError, ValueError):
-    """A name of an object or a run that the store cannot keep (``name``, ``reason``)."""
+    """A name of an object or a run that the store cannot keep."""
+
+    name: str = ""
+    """Name that was refused."""
+    reason: str = ""
+    """Cause in a word: ``type``, ``empty``, ``length``, ``unicode`` or ``folder``."""
 
 
 class ImageError(BodegaError, RuntimeError):
@@ -57,29 +65,51 @@ class IncompleteInstallation(BodegaError, FileNotFoundError):
 
 
 class ObjectNotFound(BodegaError, KeyError):
-    """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike)."""
+    """No object has this name in this run."""
+
+    name: str = ""
+    """Name that was asked for."""
+    run: str = ""
+    """Run in which it was looked up."""
+    matches: Sequence[str] = ()
+    """Names of the run that look alike."""
 
 
 class LintError(BodegaError, ValueError):
-    """A project would lose data or stop in the middle of a run (``findings``: those of lint that are errors)."""
+    """A project would lose data or stop in the middle of a run."""
+
+    findings: Sequence[Any] = ()
+    """Findings of lint that are errors."""
 
 
 class NotShareable(BodegaError, TypeError):
-    """The value is a handle to something (an open file, a lazy query), or cannot be pickled; ``kind`` names its type."""
+    """The value is a handle to something (an open file, a lazy query), or cannot be pickled."""
+
+    kind: str = ""
+    """Public name of the value's type."""
 
 
 class CannotRebuild(BodegaError, ImportError):
-    """An object needs a class or a module that cannot be imported here (``module``, where it is known)."""
+    """An object needs a class or a module that cannot be imported here."""
+
+    module: str | None = None
+    """Name of the module, where it is known."""
 
 
 class ClusterError(BodegaError, ConnectionError):
-    """A cluster cannot be reached, or refuses what was asked of it (``status`` of its answer, where there was one)."""
+    """A cluster cannot be reached, or refuses what was asked of it."""
 
     status: int | None = None
+    """HTTP status of the answer, where there was one."""
 
 
 class LayoutError(BodegaError, ValueError):
-    """A file of the store is damaged, truncated, foreign, or of a format this version does not know (``path``)."""
+    """A file of the store is damaged, truncated, foreign, or of a format this version does not know."""
+
+    path: str = ""
+    """Path or URL of the file."""
+    reason: str = ""
+    """What is wrong with it."""
 
 
 class PlanError(BodegaError, ValueError):
@@ -93,7 +123,12 @@ class PlanError(BodegaError, ValueError):
 
 
 class RootError(BodegaError, OSError):
-    """A folder cannot be used as a store's root (``path``, ``reason``)."""
+    """A folder cannot be used as a store's root."""
+
+    path: str = ""
+    """Path of the folder."""
+    reason: str = ""
+    """What is wrong with it."""
 
 
 class SettingsError(BodegaError, ValueError):
@@ -103,9 +138,21 @@ class SettingsError(BodegaError, ValueError):
 class StoreBusy(BodegaError, TimeoutError):
     """A lock was not free before the deadline: its holder is stopped or very slow."""
 
+    path: str = ""
+    """Path of the lock's file."""
+
 
 class StoreFull(BodegaError, OSError):
-    """An object does not fit (``need`` and ``free`` in bytes, ``path`` of the root). What was there is untouched."""
+    """An object does not fit. What was there is untouched."""
+
+    name: str = ""
+    """Name of the object."""
+    need: int | None = None
+    """Bytes that were asked for, where they are known."""
+    free: int = 0
+    """Bytes that were left."""
+    path: str = ""
+    """Path of the root."""
 
     errno = errno.ENOSPC
 
@@ -115,7 +162,14 @@ class TaskFailed(BodegaError, RuntimeError):
 
 
 class TierError(BodegaError, OSError):
-    """A lower tier cannot be reached, denies access or answers wrongly (``tier``, ``run``, ``name``)."""
+    """A lower tier cannot be reached, denies access or answers wrongly."""
+
+    tier: str = ""
+    """URL or folder of the tier."""
+    run: str = ""
+    """Run of the object."""
+    name: str = ""
+    """Name of the object."""
 
 
 class ObjectReplaced(TierError):
@@ -123,7 +177,12 @@ class ObjectReplaced(TierError):
 
 
 class UntrustedObject(BodegaError, PermissionError):
-    """An object would have to be unpickled, which could run code of whoever put it (``name``, ``kind``)."""
+    """An object would have to be unpickled, which could run code of whoever put it."""
+
+    name: str = ""
+    """Name of the object."""
+    kind: str = ""
+    """Public name of its type."""
 
 
 class UnsupportedPlatform(BodegaError, RuntimeError):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, overload
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from bodega.streams import StreamWriter
 
 Trust = Literal["code", "data"]
+_Default = TypeVar("_Default")
+_MISSING: Any = object()
+"""Stands for a default that was not given: None is one that can be."""
 
 _next_look = 0.0
 """When this process asks again whether a small sweep is due, on the monotonic clock."""
@@ -187,7 +190,13 @@ class Store(MutableMapping[str, Any]):
         if time.monotonic() >= _next_look:
             self._sweep_some()
 
-    def get(self, name: str, default: Any = ...) -> Any:
+    @overload
+    def get(self, name: str) -> Any: ...
+
+    @overload
+    def get(self, name: str, default: _Default) -> Any | _Default: ...
+
+    def get(self, name: str, default: Any = _MISSING) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
 
         Args:
@@ -203,7 +212,7 @@ class Store(MutableMapping[str, Any]):
         try:
             stored = self._stack.open(self._run, name)
         except ObjectNotFound:
-            if default is ...:
+            if default is _MISSING:
                 raise
             return default
         data, description = stored.data, stored.description
