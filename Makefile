@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-bench test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
+.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -16,6 +16,16 @@ test: $(VENV)/.installed
 
 test-bench: $(VENV)/.bench
 	$(BIN)/pytest -n 2 --dist worksteal benchmarks/tests
+
+# The wheel, built and used from an empty folder in an environment of its own.
+test-wheel: $(VENV)/.installed
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m hatchling build -t wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/bodega-*.whl)"
+	cd "$$(mktemp -d)" && BODEGA_ROOT="$$PWD/root" "$(abspath .venv-wheel)/bin/python" -c \
+	  "import bodega; store = bodega.open(); store['x'] = [1, 2]; assert store['x'] == [1, 2]" && \
+	  BODEGA_ROOT="$$PWD/root" "$(abspath .venv-wheel)/bin/bodega" ls
 
 # The portable paths: every capability of the kernel switched off.
 test-portable: $(VENV)/.installed
