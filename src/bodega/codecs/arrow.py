@@ -39,7 +39,7 @@ def describe(value: object) -> dict[str, Any] | None:
     return {"length": value.size} if isinstance(value, pa.Buffer) else None
 
 
-def restore_buffer(buffer: memoryview) -> pa.Buffer:
+def restore_buffer(buffer: memoryview | bytearray) -> pa.Buffer:
     """An Arrow buffer over memory that it keeps alive."""
     return pa.py_buffer(buffer)
 
@@ -48,7 +48,7 @@ def restore_array(
     kind: pa.DataType,
     length: int,
     null_count: int,
-    buffers: Sequence[memoryview | pa.Buffer | None],
+    buffers: Sequence[memoryview | bytearray | pa.Buffer | None],
     children: Sequence[pa.Array],
 ) -> pa.Array:
     """An array over its buffers (in the order of Arrow's format, without an offset) and its children.
@@ -57,7 +57,7 @@ def restore_array(
         LayoutError: they are not those of this type and length.
     """
     try:
-        taken = [pa.py_buffer(buffer) if isinstance(buffer, memoryview) else buffer for buffer in buffers]
+        taken = [pa.py_buffer(buffer) if isinstance(buffer, (memoryview, bytearray)) else buffer for buffer in buffers]
         return pa.Array.from_buffers(kind, length, taken, null_count, 0, list(children))
     except (TypeError, ValueError, OverflowError) as error:
         raise LayoutError(f"An Arrow array of type {kind} and length {length} cannot be rebuilt: {error}.") from error
