@@ -7,7 +7,6 @@ from collections.abc import Hashable
 
 from bodega.layout import Buffer, Pieces
 
-
 _SMALL = 1024
 """Buffers of fewer bytes stay in the pickle stream: each one outside costs more than copying so little does."""
 
