@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bodega.codecs import decode, encode
+from bodega.codecs import decode, encode, outofband
 from bodega.layout import ALIGNMENT, Encoded, Pieces
 
 PIECE = 8 << 20
@@ -79,6 +79,13 @@ class Stored:
 
 
 @pytest.fixture
-def store() -> Callable[[object], Stored]:
-    """Encode a value."""
+def store(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Stored]:
+    """Encode a value with all of its buffers outside of the stream, so that a small one shows what a large one does."""
+    monkeypatch.setattr(outofband, "_SMALL", 0)
+    return Stored
+
+
+@pytest.fixture
+def store_small() -> Callable[[object], Stored]:
+    """Encode a value as a store does, with small buffers inside the stream."""
     return Stored

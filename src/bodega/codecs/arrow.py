@@ -9,6 +9,7 @@ copied first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,35 @@ _SHOWN = 1000
 _PIECE = 1 << 20
 """Values of a rewritten buffer that are made at a time."""
 _BYTE = 8
+_SMALL = 1024
+"""Bytes of all buffers of an array below which it is pickled by pyarrow, whatever it is a slice of."""
+_SMALL_CHUNK = 64 << 10
+"""Bytes of a chunk, on average, below which chunks are joined: each costs more than copying so little does."""
+_ALIGNMENT = 64
+"""Bytes by which the buffers of a small array may be longer than what they hold."""
+_WORTH_KEEPING = 0.75
+"""Part of its buffers that an array of views must use, or what it uses is copied together."""
+_VIEW = 16
+"""Bytes of a view."""
+_INLINE_VIEW = 12
+"""Bytes of a text that stand in its view itself."""
+
+_FLAT = frozenset({
+    pa.lib.Type_BOOL, pa.lib.Type_INT8, pa.lib.Type_INT16, pa.lib.Type_INT32, pa.lib.Type_INT64,
+    pa.lib.Type_UINT8, pa.lib.Type_UINT16, pa.lib.Type_UINT32, pa.lib.Type_UINT64,
+    pa.lib.Type_HALF_FLOAT, pa.lib.Type_FLOAT, pa.lib.Type_DOUBLE, pa.lib.Type_DECIMAL128, pa.lib.Type_DECIMAL256,
+    pa.lib.Type_DATE32, pa.lib.Type_DATE64, pa.lib.Type_TIME32, pa.lib.Type_TIME64, pa.lib.Type_TIMESTAMP,
+    pa.lib.Type_DURATION, pa.lib.Type_STRING, pa.lib.Type_LARGE_STRING, pa.lib.Type_BINARY, pa.lib.Type_LARGE_BINARY,
+    pa.lib.Type_FIXED_SIZE_BINARY,
+})  # fmt: skip
+"""Types of which an array knows its own size to the byte."""
+_BY_NUMBER = frozenset({
+    pa.lib.Type_DATE32, pa.lib.Type_DATE64, pa.lib.Type_TIME32, pa.lib.Type_TIME64, pa.lib.Type_TIMESTAMP,
+    pa.lib.Type_DURATION,
+})  # fmt: skip
+"""Types of scalars that are a number of units of time."""
+_BY_PYTHON = _FLAT - _BY_NUMBER - {pa.lib.Type_HALF_FLOAT}
+"""Types of scalars that Python has as well."""
 
 
 def describe(value: object) -> dict[str, Any] | None:
@@ -39,7 +69,7 @@ def describe(value: object) -> dict[str, Any] | None:
     return {"length": value.size} if isinstance(value, pa.Buffer) else None
 
 
-def restore_buffer(buffer: memoryview) -> pa.Buffer:
+def restore_buffer(buffer: memoryview | bytearray) -> pa.Buffer:
     """An Arrow buffer over memory that it keeps alive."""
     return pa.py_buffer(buffer)
 
@@ -48,7 +78,7 @@ def restore_array(
     kind: pa.DataType,
     length: int,
     null_count: int,
-    buffers: Sequence[memoryview | pa.Buffer | None],
+    buffers: Sequence[memoryview | bytearray | pa.Buffer | None],
     children: Sequence[pa.Array],
 ) -> pa.Array:
     """An array over its buffers (in the order of Arrow's format, without an offset) and its children.
@@ -57,7 +87,7 @@ def restore_array(
         LayoutError: they are not those of this type and length.
     """
     try:
-        taken = [pa.py_buffer(buffer) if isinstance(buffer, memoryview) else buffer for buffer in buffers]
+        taken = [pa.py_buffer(buffer) if isinstance(buffer, (memoryview, bytearray)) else buffer for buffer in buffers]
         return pa.Array.from_buffers(kind, length, taken, null_count, 0, list(children))
     except (TypeError, ValueError, OverflowError) as error:
         raise LayoutError(f"An Arrow array of type {kind} and length {length} cannot be rebuilt: {error}.") from error
@@ -74,7 +104,7 @@ def restore_extension(kind: pa.BaseExtensionType, storage: pa.Array) -> pa.Array
 
 
 def restore_chunked(kind: pa.DataType, chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
-    """A chunked array, with the chunks it had."""
+    """A chunked array over its chunks."""
     return pa.chunked_array(chunks, type=kind)
 
 
@@ -130,7 +160,19 @@ def _reduce_buffer(buffer: pa.Buffer) -> Any:
 
 
 def _reduce_chunked(chunked: pa.ChunkedArray) -> Any:
-    return restore_chunked, (chunked.type, chunked.chunks)
+    return restore_chunked, (chunked.type, _in_large_chunks(chunked).chunks)
+
+
+def _in_large_chunks(chunked: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values, in one chunk where they have many small ones."""
+    chunks = chunked.num_chunks
+    try:
+        if chunks < 2 or pa.types.is_dictionary(chunked.type) or chunked.nbytes >= chunks * _SMALL_CHUNK:
+            return chunked
+        joined = chunked.combine_chunks()
+    except pa.ArrowException:
+        return chunked  # Not every version can measure or join every type.
+    return joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
 
 
 def _reduce_table(table: pa.Table) -> Any:
@@ -143,6 +185,11 @@ def _reduce_batch(batch: pa.RecordBatch) -> Any:
 
 def _reduce_scalar(scalar: pa.Scalar) -> Any:
     kind = scalar.type
+    if kind.id in _BY_PYTHON:
+        with suppress(UnicodeDecodeError):  # Arrow does not look whether texts are UTF-8.
+            return pa.scalar, (scalar.as_py(), kind)
+    if kind.id in _BY_NUMBER:
+        return pa.scalar, (scalar.value, kind)
     if isinstance(kind, pa.BaseExtensionType):
         storage = pa.nulls(1, kind.storage_type) if scalar.value is None else pa.repeat(scalar.value, 1)
         return restore_scalar, (pa.ExtensionArray.from_storage(kind, storage),)
@@ -151,6 +198,8 @@ def _reduce_scalar(scalar: pa.Scalar) -> Any:
 
 def _reduce_array(array: pa.Array) -> Any:
     kind = array.type
+    if _is_whole(array, kind):
+        return array.__reduce__()
     if isinstance(kind, pa.BaseExtensionType):
         return restore_extension, (kind, array.storage)
     if pa.types.is_dictionary(kind):
@@ -174,6 +223,20 @@ _REDUCERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (pa.Scalar, _reduce_scalar),
     (pa.Buffer, _reduce_buffer),
 )
+
+
+def _is_whole(array: pa.Array, kind: pa.DataType) -> bool:
+    """Whether there is nothing worth cutting off, so that pyarrow's own pickle, which is faster, does as well."""
+    try:
+        held = array.get_total_buffer_size()
+        # Of nested types and of views, children and data count as a whole, however little is used.
+        return (
+            (held < _SMALL
+            and held <= 2 * array.nbytes + _ALIGNMENT)
+            or (kind.id in _FLAT and array.offset == 0 and held <= array.nbytes)
+        )
+    except pa.ArrowException:
+        return False  # Old versions cannot measure every type.
 
 
 def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
@@ -207,16 +270,27 @@ def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
 def _trimmed(array: pa.Array) -> pa.Array:
     """The array without the parts of its buffers that it does not use."""
     try:
+        for view, flat in ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary())):
+            if view(array.type):
+                # Joining views keeps the buffers they point to; casting does not.
+                wasteful = _use_of_views(array) < _WORTH_KEEPING * array.get_total_buffer_size()
+                return _without_missing_data(array.cast(flat).cast(array.type)) if wasteful else array
         if array.offset == 0 and array.get_total_buffer_size() <= array.nbytes:
             return array
-        for view, flat in ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary())):
-            # Joining views keeps the buffers they point to; casting does not.
-            if view(array.type):
-                return _without_missing_data(array.cast(flat).cast(array.type))
         return pa.concat_arrays([array])
     except pa.ArrowException:
         # Old versions can neither measure nor cast these types: then the parents' buffers are stored as well.
         return array
+
+
+def _use_of_views(array: pa.Array) -> int:
+    """Bytes that an array of views needs: the views, and the longer texts that they point to."""
+    views = array.buffers()[1]
+    if views is None:
+        return 0
+    # A view is four numbers, the first of which is the length.
+    lengths = np.frombuffer(views, np.int32)[:: _VIEW // 4][array.offset : array.offset + len(array)]
+    return len(array) * _VIEW + int(np.sum(lengths, dtype=np.int64, where=lengths > _INLINE_VIEW))
 
 
 def _without_missing_data(array: pa.Array) -> pa.Array:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bodega.codecs.outofband import out_of_band
+from bodega.codecs.outofband import out_of_band, stays_inside
 from bodega.errors import LayoutError
 from bodega.layout import Buffer, Encoded, Pieces
 
@@ -65,7 +65,7 @@ def array_buffer(array: Array) -> tuple[Buffer, tuple[int, ...] | None]:
 
 
 def restore_array(
-    buffer: memoryview,
+    buffer: memoryview | bytearray,
     dtype: object,
     shape: tuple[int, ...],
     order: tuple[int, ...] | None,
@@ -87,10 +87,11 @@ def restore_array(
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise TypeError("pointers in a buffer")
-        if buffer.nbytes != math.prod(shape) * kind.itemsize:
-            raise ValueError(f"{buffer.nbytes} bytes in the buffer")
+        nbytes = memoryview(buffer).nbytes
+        if nbytes != math.prod(shape) * kind.itemsize:
+            raise ValueError(f"{nbytes} bytes in the buffer")
         # An empty buffer may be read-only, and numpy refuses shapes such as (0, 3) over one.
-        source = buffer if buffer.nbytes else None
+        source = buffer if nbytes else None
         if order is None:
             array: Array = np.ndarray(shape, kind, source)
         else:
@@ -149,6 +150,9 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
 def _reduce_array(array: Array) -> Any:
     dtype = array.dtype
     if dtype.hasobject:
+        return NotImplemented
+    if stays_inside(array.nbytes) and type(array) is np.ndarray and dtype.isbuiltin == 1 and array.flags.writeable:
+        # numpy's own way is the fastest for few bytes. It would keep what is read-only so, and lose other byte orders.
         return NotImplemented
     buffer, order = array_buffer(array)
     return restore_array, (out_of_band(buffer), _dtype_text(dtype) or dtype, array.shape, order)

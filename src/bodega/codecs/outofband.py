@@ -5,7 +5,15 @@ from __future__ import annotations
 import pickle
 from collections.abc import Hashable
 
-from bodega.layout import Buffer
+from bodega.layout import Buffer, Pieces
+
+_SMALL = 1024
+"""Buffers of fewer bytes stay in the pickle stream: each one outside costs more than copying so little does."""
+
+
+def stays_inside(nbytes: int) -> bool:
+    """Whether a buffer of so many bytes stays in the pickle stream."""
+    return nbytes < _SMALL
 
 
 class _Placeholder(bytearray):
@@ -15,13 +23,17 @@ class _Placeholder(bytearray):
     identity: Hashable
 
 
-def out_of_band(buffer: Buffer, *, identity: Hashable = None) -> pickle.PickleBuffer:
-    """What a reducer puts among its arguments for a buffer; the function that restores gets a memoryview in its place.
+def out_of_band(buffer: Buffer, *, identity: Hashable = None) -> pickle.PickleBuffer | bytearray:
+    """What a reducer puts among its arguments for a buffer.
+
+    The function that restores gets a memoryview in its place, or, of one that stays inside, a bytearray.
 
     Args:
         buffer: the bytes to store. Those who read them get them writable, whatever they are here.
         identity: of memory that nobody ever changes (Arrow's): buffers of equal identity are stored once.
     """
+    if stays_inside(buffer.nbytes):
+        return bytearray(b"".join(buffer.parts()) if isinstance(buffer, Pieces) else buffer)
     placeholder = _Placeholder()
     placeholder.buffer = buffer
     placeholder.identity = identity
@@ -38,10 +50,13 @@ class Collector:
         """For each buffer that the stream asks for in turn, its place among the stored ones."""
         self._places: dict[Hashable, int] = {}
 
-    def add(self, met: pickle.PickleBuffer) -> None:
-        """The pickler's ``buffer_callback``."""
-        exporter = memoryview(met).obj
+    def add(self, met: pickle.PickleBuffer) -> bool:
+        """The pickler's ``buffer_callback``; returns whether the buffer stays in the stream."""
+        view = memoryview(met)
+        exporter = view.obj
         if not isinstance(exporter, _Placeholder):
+            if stays_inside(view.nbytes):
+                return True
             self._append(met.raw())
         elif exporter.identity is None:
             self._append(exporter.buffer)
@@ -50,6 +65,7 @@ class Collector:
         else:
             self._places[exporter.identity] = len(self.buffers)
             self._append(exporter.buffer)
+        return False
 
     def _append(self, buffer: Buffer) -> None:
         self.order.append(len(self.buffers))

@@ -21,7 +21,12 @@ def describe(value: object) -> dict[str, Any] | None:
     """Shape, columns or dtype, and the levels of the index."""
     if isinstance(value, pd.DataFrame):
         shown = value.iloc[:, :_SHOWN] if value.shape[1] > _SHOWN else value
-        columns = [[str(label), str(dtype)] for label, dtype in zip(shown.columns, shown.dtypes, strict=True)]
+        names: dict[Any, str] = {}  # Many columns have few dtypes, whose names pandas takes long to make.
+        columns = []
+        for label, dtype in zip(shown.columns, shown.dtypes, strict=True):
+            if dtype not in names:
+                names[dtype] = str(dtype)
+            columns.append([str(label), names[dtype]])
         return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
     if isinstance(value, pd.Series):
         return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}

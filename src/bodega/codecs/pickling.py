@@ -10,14 +10,14 @@ import dataclasses
 import pickle
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, cast
 
 import cloudpickle
 
 from bodega.codecs import Sink
 from bodega.codecs.outofband import Collector
-from bodega.codecs.types import describe, public_name, traits
+from bodega.codecs.types import Reducer, describe, public_name, traits
 from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable
 from bodega.layout import Encoded
 
@@ -30,18 +30,35 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
     """Refuses handles, and takes the big parts of values out of the stream."""
 
     def __init__(self, sink: Sink, collector: Collector) -> None:
+        # One plain dict: the chain of maps that cloudpickle has is slower to look into than most objects to pickle.
+        self.dispatch_table: dict[type, Reducer] = {}
+        for entries in reversed(cloudpickle.Pickler.dispatch_table.maps):
+            self.dispatch_table.update(entries)
         super().__init__(sink, protocol=_PROTOCOL, buffer_callback=collector.add)
         self.refused: object = None
         """The handle that ended the pickling."""
+        self._reducers: dict[type, Reducer | None] = {}
+        """By class, so that the many objects of one class are looked up in one step each."""
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by the pickler for every object that is not of a basic type."""
-        handle, reducer = traits(type(obj))
+        cls = type(obj)
+        try:
+            reducer = self._reducers[cls]
+        except KeyError:
+            reducer = self._reducers[cls] = self._reducer(obj)
+        return NotImplemented if reducer is None else reducer(obj)
+
+    def _reducer(self, obj: object) -> Reducer | None:
+        """How to pickle objects of this one's class, where pickle's own way is not right."""
+        cls = type(obj)
+        handle, reducer = traits(cls)
         if handle is not None:
             self.refused = obj
-            raise NotShareable(handle.what, kind=public_name(type(obj)))
-        reduced = NotImplemented if reducer is None else reducer(obj)
-        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+            raise NotShareable(handle.what, kind=public_name(cls))
+        # Classes and functions are all that cloudpickle looks at here.
+        by_value = cls is FunctionType or issubclass(cls, type)
+        return cast("Reducer", super().reducer_override) if reducer is None and by_value else reducer
 
 
 def encode_object(value: object, sink: Sink) -> Encoded:

@@ -5,6 +5,7 @@ A dtype that would not come back the same (128-bit integers, in most versions) i
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from bodega.errors import NotShareable
 
 _SHOWN = 1000
 """Columns that a description names."""
+_SMALL = 16 << 10
+"""Bytes of a column, on average, below which polars' own pickle is faster than a buffer of its own and a view of it."""
 _MISTAKES_ARRAYS = pl.__version__.startswith("1.")
 """Before polars 2 a slice of a column of arrays with nulls gave Arrow other rows than its own."""
 
@@ -22,7 +25,7 @@ _MISTAKES_ARRAYS = pl.__version__.startswith("1.")
 def describe(value: object) -> dict[str, Any] | None:
     """Shape, and columns or dtype."""
     if isinstance(value, pl.DataFrame):
-        columns = [[name, str(dtype)] for name, dtype in list(value.schema.items())[:_SHOWN]]
+        columns = [[name, str(dtype)] for name, dtype in zip(value.columns[:_SHOWN], value.dtypes, strict=False)]
         return {"shape": list(value.shape), "columns": columns}
     if isinstance(value, pl.Series):
         named = {"name": value.name} if value.name else {}
@@ -71,8 +74,10 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
 
 
 def _reduce_frame(frame: pl.DataFrame) -> Any:
-    if not frame.width:
-        return NotImplemented
+    _refuse_objects(frame)
+    if not frame.width or _is_small(frame, frame.width):
+        return _by_polars(frame)
+    frame = _in_large_chunks(frame)
     table = _arrow(frame)
     if table is None:
         return restore_columns, (frame.get_columns(),)
@@ -80,20 +85,33 @@ def _reduce_frame(frame: pl.DataFrame) -> Any:
 
 
 def _reduce_series(series: pl.Series) -> Any:
+    if series.dtype != pl.Object and _is_small(series, 1):
+        return _by_polars(series)
     frame = series.to_frame()
+    _refuse_objects(frame)
+    frame = _in_large_chunks(frame)
     table = _arrow(frame)
-    return NotImplemented if table is None else (restore_series, (table, _order(frame)))
+    return _by_polars(series) if table is None else (restore_series, (table, _order(frame)))
+
+
+def _is_small(value: pl.DataFrame | pl.Series, arrays: int) -> bool:
+    """Whether the arrays of a value are small on average. Its size is what it shows, not what it is a view of."""
+    return value.estimated_size() < arrays * _SMALL
+
+
+def _by_polars(value: pl.DataFrame | pl.Series) -> Any:
+    """Polars' own pickle: bytes in the stream, of what the value shows alone."""
+    return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+
+def _in_large_chunks(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, as one chunk where it has many small ones."""
+    chunks = sum(frame.n_chunks("all"))
+    return frame.rechunk() if chunks > frame.width and _is_small(frame, chunks) else frame
 
 
 def _arrow(frame: pl.DataFrame) -> pa.Table | None:
     """The frame as an Arrow table, or nothing where its dtypes would not survive that."""
-    for name, dtype in frame.schema.items():
-        if dtype == pl.Object:
-            message = (
-                f"The polars column {name!r} holds Python objects, which polars cannot store. "
-                "Cast it to a dtype of polars, or store its values as a list."
-            )
-            raise NotShareable(message, kind="polars.Object")
     if _MISTAKES_ARRAYS and any("Array(" in str(dtype) for dtype in frame.dtypes):
         return None
     try:
@@ -102,6 +120,22 @@ def _arrow(frame: pl.DataFrame) -> pa.Table | None:
     except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError):
         return None
     return table if isinstance(empty, pl.DataFrame) and empty.schema == frame.schema else None
+
+
+def _refuse_objects(frame: pl.DataFrame) -> None:
+    """Complain of Python objects, which polars cannot store.
+
+    Raises:
+        NotShareable: there are such.
+    """
+    for place, dtype in enumerate(frame.dtypes):
+        # By class: comparing dtypes takes polars longer than storing a short column.
+        if isinstance(dtype, pl.Object) or dtype is pl.Object:
+            message = (
+                f"The polars column {frame.columns[place]!r} holds Python objects, which polars cannot store. "
+                "Cast it to a dtype of polars, or store its values as a list."
+            )
+            raise NotShareable(message, kind="polars.Object")
 
 
 def _order(frame: pl.DataFrame) -> dict[str, bool]:
