@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -83,6 +84,14 @@ def test_runs_are_namespaces(store, monkeypatch):
     monkeypatch.setenv("BODEGA_RUN", "other")
     assert bodega.open(store.root)["x"] == 2
     assert other.drop_run() == 1 and store.runs() == ["default"]
+
+
+def test_a_time_to_live_stays_with_the_run_that_it_was_given_for(root):
+    short = bodega.open(root, run="short", time_to_live=0.01)
+    short.with_run("kept").put("x", 1)
+    short.with_run("short").put("x", 1)
+    time.sleep(0.05)
+    assert short.sweep().runs == 1 and short.runs() == ["kept"]
 
 
 def test_records_of_bodega_itself_are_listed_only_when_asked_for_and_go_with_the_run(store):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bodega.errors import SettingsError
@@ -34,6 +35,8 @@ PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 
 _PATTERNS = "a list of patterns such as ['train_*']"
 _TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
+_OF_A_POD = {"configMap", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret"}
+"""Sources of volumes that come and go with a pod, or that nothing can be written to."""
 _SCHEDULE = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every .+)|(\S+\s+){4}\S+")
 
 
@@ -43,6 +46,8 @@ class Resources:
 
     cpu: str | None = None
     """Cores, such as ``2`` or ``500m``."""
+    cpu_limit: str | None = None
+    """Cores that it never gets more of; no limit by default."""
     memory: str | None = None
     """Bytes, such as ``4Gi``."""
     gpu: int | None = None
@@ -112,10 +117,26 @@ class Volume:
     """Unique in the workflow."""
     mount_path: str
     """Folder in the container."""
+    sub_path: str | None = None
+    """What of the volume is mounted, such as a file of a ConfigMap; all of it by default."""
     read_only: bool = False
     """Whether tasks may only read it."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """A volume source of Kubernetes, such as ``{persistentVolumeClaim: {claimName: data}}``."""
+
+    @property
+    def survives_pods(self) -> bool:
+        """Whether what a pod writes there is there for the next one of that host."""
+        return not set(self.source) & _OF_A_POD
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether pods of other hosts see the same files."""
+        return self.survives_pods and "hostPath" not in self.source
+
+    def holds(self, path: str) -> bool:
+        """Whether a path of the container is on it."""
+        return PurePosixPath(path).is_relative_to(self.mount_path)
 
 
 @dataclass(frozen=True)
@@ -184,7 +205,7 @@ class Deployment:
             SettingsError: two nodes need machines with different labels, or different kinds of graphics cards.
         """
         chosen = list(nodes)
-        settings = [self._for_node(node) for node in chosen]
+        settings = [self.for_node(node) for node in chosen]
         timeouts = [each.timeout for each in settings]
         return TaskSettings(
             resources=_largest([node.name for node in chosen], [each.resources for each in settings]),
@@ -192,7 +213,8 @@ class Deployment:
             timeout=None if None in timeouts else max(timeout for timeout in timeouts if timeout is not None),
         )
 
-    def _for_node(self, node: Node) -> TaskSettings:
+    def for_node(self, node: Node) -> TaskSettings:
+        """What holds for one node: the default and every rule that applies, the later before the earlier."""
         resources, retries, timeout = self.resources, self.retries, self.timeout
         for rule in self.rules:
             if rule.applies_to(node):
@@ -207,6 +229,7 @@ def _override(general: Resources, special: Resources) -> Resources:
     has_gpu = special.gpu is not None
     return Resources(
         cpu=special.cpu or general.cpu,
+        cpu_limit=special.cpu_limit or general.cpu_limit,
         memory=special.memory or general.memory,
         gpu=special.gpu if has_gpu else general.gpu,
         gpu_resource=special.gpu_resource if has_gpu else general.gpu_resource,
@@ -235,8 +258,18 @@ def _largest(nodes: list[str], resources: list[Resources]) -> Resources:
             f"{' and '.join(cards)}: put them into different groups.",
             nodes=nodes,
         )
+    cpu = max((each.cpu for each in resources if each.cpu), key=amount, default=None)
+    limits = [each.cpu_limit for each in resources]
+    cpu_limit = None if None in limits else max((limit for limit in limits if limit), key=amount)
+    if cpu and cpu_limit and amount(cpu) > amount(cpu_limit):
+        raise SettingsError(
+            f"The nodes {', '.join(map(repr, nodes))} ask for {cpu} of cpu, which is more than their cpu_limit of "
+            f"{cpu_limit}: raise the limit under 'resources', or leave it out.",
+            nodes=nodes,
+        )
     return Resources(
-        cpu=max((each.cpu for each in resources if each.cpu), key=amount, default=None),
+        cpu=cpu,
+        cpu_limit=cpu_limit,
         memory=max((each.memory for each in resources if each.memory), key=amount, default=None),
         gpu=max((each.gpu for each in resources if each.gpu is not None), default=None),
         gpu_resource=next(iter(cards), resources[0].gpu_resource),
@@ -322,6 +355,7 @@ def _resources(section: Section, default: Resources) -> Resources:
         tolerations.append(each.values)
     return Resources(
         cpu=section.parsed("cpu", parse_cpu),
+        cpu_limit=section.parsed("cpu_limit", parse_cpu),
         memory=section.parsed("memory", parse_memory),
         gpu=section.count("gpu"),
         gpu_resource=section.text("gpu_resource") or default.gpu_resource,
@@ -363,7 +397,11 @@ def _volumes(section: Section) -> tuple[Volume, ...]:
             )
         if name in volumes:
             raise each.misfit("name", "unique among the volumes")
-        volumes[name] = Volume(name, mount_path, read_only=each.flag("read_only") or False, source=source.values)
+        sub_path = each.text("sub_path")
+        if sub_path is not None and (sub_path.startswith("/") or ".." in sub_path.split("/")):
+            raise each.misfit("sub_path", "a file or folder of the volume, such as 'bodega.yml'")
+        read_only = each.flag("read_only") or False
+        volumes[name] = Volume(name, mount_path, sub_path, read_only=read_only, source=source.values)
     return tuple(volumes.values())
 
 

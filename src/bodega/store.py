@@ -128,8 +128,9 @@ class Store(MutableMapping[str, Any]):
         return self._run
 
     def with_run(self, run: str) -> Store:
-        """The same store seen from another run."""
-        return Store(self._root, run, self._options)
+        """The same store seen from another run; a time-to-live stays with the run that it was given for."""
+        options = self._options if run == self._run else self._options._replace(time_to_live=None)
+        return Store(self._root, run, options)
 
     def put(self, name: str, value: object, *, persist: bool = False, pin: bool = False) -> ObjectInfo:
         """Publish a value under a name, in one atomic step; readers of the name's old object keep it.

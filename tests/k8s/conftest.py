@@ -5,7 +5,7 @@ from kedro.pipeline import node, pipeline
 from tests.k8s._server import Server
 
 from bodega.deployment import Deployment
-from bodega.k8s.argo.workflow import Request
+from bodega.k8s.argo.workflow import Details, Request
 from bodega.plan import make_plan
 
 
@@ -38,6 +38,9 @@ def make(diamond):
             "all_together": deployment.for_task(pipe.nodes) if one_host else None,
             "deployment": deployment,
             "parameters": {"size": "10"},
+            "details": {
+                task.name: Details(tuple(options.get("parameters", ["size"])), stored=task.outputs) for task in plan.tasks
+            },
             **options,
         })  # fmt: skip
 

@@ -11,6 +11,7 @@ from bodega.deployment import Deployment, ResourceRule, Resources, Secret, Volum
 from bodega.errors import SettingsError
 from bodega.k8s.argo.lint import lint_manifest
 from bodega.k8s.argo.manifest import make_manifest, to_yaml
+from bodega.k8s.argo.workflow import Details
 
 
 def template(manifest, name):
@@ -51,34 +52,138 @@ def test_a_task_is_told_its_nodes_and_what_others_read(make):
     given = arguments(tasks(manifest)["all"])
     assert json.loads(given["nodes"]) == ["double", "halve", "add"]
     assert json.loads(given["shared"]) == ["total"]
-    assert environment(manifest)["BODEGA_SHARED"]["value"] == "{{inputs.parameters.shared}}"
+    assert json.loads(given["stored"]) == ["total"]
+    assert environment(manifest)["BODEGA_SHARED"]["value"] == "{{=replace(inputs.parameters['shared'], '$', '$$')}}"
 
 
 def test_the_run_is_the_workflows_uid_and_what_failed_goes_on(make):
     found = environment(make_manifest(make()))
-    assert found["BODEGA_RUN"]["value"] == "{{=workflow.parameters.run == '' ? workflow.uid : workflow.parameters.run}}"
+    assert found["BODEGA_RUN"]["value"] == (
+        "{{=replace((workflow.parameters['run'] == '' ? workflow.uid : workflow.parameters['run']), '$', '$$')}}"
+    )
     assert found["BODEGA_RESUME"]["value"] == "1"
     assert found["BODEGA_HOST"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
 
 
 def test_every_command_gets_the_projects_settings_and_parameters(make):
-    request = make(env="prod", pipelines=["a", "b"], conf_source="/conf", parameters={"size": "007", "a.b": "[1, 2]"})
+    details = {
+        "make": Details(("size", "a.b"), ("a", "b"), ("numbers",)), "double": Details(("a.b",)),
+        "halve": Details(), "add": Details(),
+    }  # fmt: skip
+    request = make(env="prod", conf_source="/conf", parameters={"size": "007", "a.b": "[1, 2]"}, details=details)
     manifest = make_manifest(request)
     assert template(manifest, "task")["container"]["args"] == [
-        "--nodes", "{{inputs.parameters.nodes}}", "--env", "prod", "--conf-source", "/conf", "--pipelines", "a,b",
-        "--param", "size={{workflow.parameters.size}}", "--param", "a.b={{workflow.parameters.a-b}}",
+        "--nodes", "{{=replace(inputs.parameters['nodes'], '$', '$$')}}",
+        "--stored", "{{=replace(inputs.parameters['stored'], '$', '$$')}}",
+        "--params", "{{=replace(inputs.parameters['params'], '$', '$$')}}",
+        "--pipelines", "{{=replace(inputs.parameters['pipelines'], '$', '$$')}}",
+        "--env", "prod", "--conf-source", "/conf",
     ]  # fmt: skip
+    given = {name: arguments(task) for name, task in tasks(manifest).items()}
+    assert [given[name]["params"] for name in ("make", "double", "halve")] == [
+        "{{=toJson({'size': workflow.parameters['size'], 'a.b': workflow.parameters['a-b']})}}",
+        "{{=toJson({'a.b': workflow.parameters['a-b']})}}",
+        "{}",
+    ]
+    assert [given[name]["pipelines"] for name in ("make", "double")] == ["a,b", ""]
+    assert [given[name]["stored"] for name in ("make", "double")] == ['["numbers"]', "[]"]
     parameters = {each["name"]: each["value"] for each in manifest["spec"]["arguments"]["parameters"]}
     assert parameters == {"image": "shop:1", "run": "", "size": "007", "a-b": "[1, 2]"}
     for name in ("find-hosts", "drop-on-host", "drop-rest"):
         assert template(manifest, name)["container"]["args"][:2] == ["--env", "prod"]
 
 
+def test_pods_say_what_they_do(make):
+    manifest = make_manifest(
+        make(grouping={"Both ends": ["double", "halve"]}, details={"make": Details((), ("a", "b"))})
+    )
+    labels = template(manifest, "task")["metadata"]["labels"]
+    assert labels == {f"bodega/{each}": f"{{{{inputs.parameters.{each}}}}}" for each in ("task", "node", "pipeline")}
+    assert template(manifest, "task")["metadata"]["annotations"] == {"bodega/nodes": "{{inputs.parameters.nodes}}"}
+    given = {name: arguments(task) for name, task in tasks(manifest).items()}
+    assert [[told[name] for name in ("task", "node", "pipeline")] for told in given.values()] == [
+        ["make", "make", "a-b"], ["both-ends", "", "default"], ["add", "add", "default"],
+    ]  # fmt: skip
+
+
+def test_dollars_reach_the_pod_as_they_are(make):
+    # Kubernetes takes $(NAME) for a variable, and $$ for a dollar.
+    pipe = pipeline([node(identity, None, "in $(HOME)", name="cost"), node(identity, "in $(HOME)", "b", name="b")])
+    deployment = Deployment(image="shop:1", env={"WORD": "$(AWS_SECRET_ACCESS_KEY) $$"}, host_root="/mnt/$(A)")
+    manifest = make_manifest(
+        make(deployment, pipe=pipe, parameters={"a '$(B)}}": "$(C)"}, env="$(D)", conf_source="/conf/$E")
+    )
+    assert lint_manifest(manifest) == []
+    container = template(manifest, "task")["container"]
+    assert container["args"][-4:] == ["--env", "$$(D)", "--conf-source", "/conf/$$E"]
+    for arg in container["args"][1:8:2]:
+        assert arg.startswith("{{=replace(inputs.parameters['") and arg.endswith("'], '$', '$$')}}")
+    variables = environment(manifest)
+    assert variables["WORD"]["value"] == "$$(AWS_SECRET_ACCESS_KEY) $$$$"
+    assert variables["BODEGA_ROOT"]["value"] == "/mnt/$$(A)/{{workflow.namespace}}/1000"
+    # What is mounted is taken as it is.
+    assert container["volumeMounts"][0]["mountPath"] == "/mnt/$(A)/{{workflow.namespace}}"
+    assert template(manifest, "task")["initContainers"][0]["command"][-1] == "/mnt/$$(A)/{{workflow.namespace}}/1000"
+    first, _ = tasks(manifest).values()
+    assert json.loads(arguments(first)["nodes"]) == ["cost"]
+    # A name that would end the expression is written by its characters' numbers.
+    assert "\\U00000027\\U00000024\\U00000028B\\U00000029\\U0000007d\\U0000007d'" in arguments(first)["params"]
+    (value,) = (each["value"] for each in manifest["spec"]["arguments"]["parameters"][2:])
+    assert value == "$(C)"  # Doubled by Argo, whoever gives it.
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": "{{workflow.name}}"},
+        {"conf_source": "{{=1}}"},
+        {"parameters": {"{{a}}": "1"}},
+        {"parameters": {"a": "{{workflow.uid}}"}},
+        {"deployment": Deployment(image="shop:1", env={"A": "x{{workflow.uid}}"})},
+        {"deployment": Deployment(image="shop:1", annotations={"a": "{{workflow.uid}}"})},
+        {
+            "deployment": Deployment(
+                image="shop:1", volumes=(Volume("v", "/v", source={"hostPath": {"path": "{{a}}"}}),)
+            )
+        },
+        {"deployment": Deployment(image="shop:1", resources=Resources(tolerations=({"key": "{{a}}"},)))},
+        {"pipe": pipeline([node(identity, None, "{{workflow-name}}", name="a")])},
+    ],
+)
+def test_what_argo_would_fill_in_is_refused_in_every_text(make, options):
+    with pytest.raises(SettingsError, match=r"\{\{.* holds '\{\{'"):
+        make_manifest(make(**options))
+
+
+def test_every_container_asks_for_what_a_quota_wants(make):
+    resources = Resources(cpu="1", cpu_limit="2", memory="1Gi", gpu=1)
+    manifest = make_manifest(make(Deployment(image="shop:1", resources=resources)))
+    pod = template(manifest, "task")
+    assert pod["container"]["resources"] == {
+        "requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"},
+        "limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"},
+    }
+    assert pod["initContainers"][0]["resources"] == {
+        "requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"},
+    }  # fmt: skip
+    with_asking = [each for each in manifest["spec"]["templates"] if "container" in each]
+    assert all(each["initContainers"][0]["resources"]["limits"]["memory"] for each in with_asking)
+
+
+def test_a_part_of_a_volume_is_mounted(make):
+    volume = Volume("conf", "/conf/base/bodega.yml", "bodega.yml", source={"configMap": {"name": "conf"}})
+    manifest = make_manifest(make(Deployment(image="shop:1", volumes=(volume,))))
+    assert template(manifest, "task")["container"]["volumeMounts"][1] == {
+        "name": "conf", "mountPath": "/conf/base/bodega.yml", "subPath": "bodega.yml",
+    }  # fmt: skip
+
+
 def test_a_parameter_of_the_project_may_be_called_image(make):
     manifest = make_manifest(make(parameters={"image": "cat.png"}))
     image, _, other = manifest["spec"]["arguments"]["parameters"]
     assert image["value"] == "shop:1" and other["value"] == "cat.png" and other["name"].startswith("image-")
-    assert f"image={{{{workflow.parameters.{other['name']}}}}}" in template(manifest, "task")["container"]["args"]
+    told = arguments(tasks(manifest)["make"])["params"]
+    assert told == f"{{{{=toJson({{'image': workflow.parameters['{other['name']}']}})}}}}"
 
 
 def test_tasks_with_the_same_settings_share_a_template(make):
@@ -201,7 +306,7 @@ def test_kinds(make):
     assert workflow["spec"]["activeDeadlineSeconds"] == 7200 and workflow["spec"]["parallelism"] == 3
     assert workflow["spec"]["ttlStrategy"] == {"secondsAfterCompletion": 3600}
     assert workflow["spec"]["podGC"] == {"strategy": "OnWorkflowSuccess", "deleteDelayDuration": "60s"}
-    assert workflow["spec"]["podMetadata"] == {"labels": {"team": "prices"}}
+    assert workflow["spec"]["podMetadata"] == {"labels": {"bodega/workflow": "little-shop", "team": "prices"}}
     of_template = make_manifest(request, "WorkflowTemplate")
     assert of_template["metadata"]["name"] == "little-shop"
     labels = of_template["spec"].pop("workflowMetadata")["labels"]

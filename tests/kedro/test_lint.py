@@ -447,6 +447,64 @@ def test_a_deployment_of_ones_own_wins_over_the_projects(ill) -> None:
     assert {code for _, code, _ in FOUND} - {code for _, code, _ in found(ill, deployment=given)} == {"no-image"}
 
 
+DEPLOYED = {"image": "shop:1", "resources": {"cpu": 1, "memory": "1Gi"}}
+
+
+def volume(path, source="persistentVolumeClaim", **more):
+    value = {"claimName": "x"} if source == "persistentVolumeClaim" else {"path": "/x"} if source == "hostPath" else {}
+    return {"name": "extra", "mount_path": path, "source": {source: value}, **more}
+
+
+@pytest.mark.parametrize(
+    ("spill", "mounted", "expected"),
+    [
+        ("s3://bucket/p", None, []),
+        (["/var/spill", "s3://bucket/p"], None, ["tier-goes-with-pod"]),
+        (["/var/spill?capacity=1TiB", "s3://bucket/p"], None, ["tier-goes-with-pod"]),
+        (["data/spill", "s3://bucket/p"], None, ["tier-goes-with-pod"]),
+        (["data/spill", "s3://bucket/p"], volume("/home/kedro/project/data"), []),
+        (["/var/spill", "s3://bucket/p"], volume("/var/spill", "emptyDir"), ["tier-goes-with-pod"]),
+        (["/var/spill", "s3://bucket/p"], volume("/var", "hostPath"), []),
+        ("file:///mnt/store", None, ["one-host", "tier-goes-with-pod"]),
+        ("file:///mnt/store", volume("/mnt", "hostPath"), ["one-host"]),
+        ("file:///mnt/store", volume("/mnt"), []),
+    ],
+)
+def test_tiers_outlive_pods_and_reach_other_hosts_only_on_volumes(well, spill, mounted, expected) -> None:
+    settings(well, {"spill": spill, "deployment": {**DEPLOYED, "volumes": [mounted] if mounted else []}})
+    assert sorted(code for _, code, _ in found(well)) == expected
+
+
+def test_configuration_behind_links_is_not_seen(well) -> None:
+    for mounted, hidden in (
+        (volume("/home/kedro/project/conf/base", "configMap"), True),
+        (volume("/home/kedro/project/conf/base/bodega.yml", "configMap", sub_path="bodega.yml"), False),
+        (volume("/home/kedro/project/conf/base"), False),
+        (volume("/etc/other", "configMap"), False),
+    ):
+        settings(well, {"spill": "s3://bucket/p", "deployment": {**DEPLOYED, "volumes": [mounted]}})
+        assert found(well) == ({("warning", "configuration-hidden", "deployment.volumes.extra")} if hidden else set())
+
+
+def test_what_argo_would_fill_in_passes_in_no_text(well) -> None:
+    code(well, 'node(give, "params:size", "{{item}}", name="make"), node(give, "{{item}}", "b"),')
+    deployment = {**DEPLOYED, "env": {"A": "{{workflow.uid}}", "B": "$(PATH) {}"}}
+    settings(well, {"spill": "s3://bucket/p", "deployment": deployment})
+    subjects = {subject for _, code, subject in found(well) if code == "argo-braces"}
+    assert subjects == {"{{item}}", "deployment.env.A"}
+    assert "argo-braces" in well.command("argo", "generate", code=1).stderr
+
+
+def test_tries_on_two_hosts_may_be_mixed(well) -> None:
+    code(well, 'node(give, "params:size", ["a", "c"], name="make"), node(give, ["a", "c"], "b", name="use"),')
+    settings(well, {"spill": "s3://bucket/p", "deployment": DEPLOYED})
+    assert found(well) == {("warning", "tries-mixed", "'make'")}
+    settings(well, {"spill": "s3://bucket/p", "deployment": {**DEPLOYED, "retries": 0}})
+    assert found(well) == set()
+    settings(well, {"deployment": DEPLOYED})
+    assert found(well) == {("warning", "one-host", "spill")}
+
+
 # Documentation
 
 

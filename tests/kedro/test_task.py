@@ -89,13 +89,13 @@ def test_sizes_of_a_task_that_was_done_before_are_said_again(shop):
     ],
 )
 def test_parameters_arrive_exactly(shop, params, shown):
-    task(shop, "run", "--nodes", '["show"]', *[text for each in params for text in ("--param", each)])
+    task(shop, "run", "--nodes", '["show"]', "--params", json.dumps(dict(each.split("=", 1) for each in params)))
     found = eval(shop.stored("w-1")["shown"])
     assert found == shown and [type(value) for value in found] == [type(value) for value in shown]
 
 
 def test_a_parameter_of_another_type_is_a_mistake_that_no_retry_mends(shop):
-    process = task(shop, "run", "--nodes", '["show"]', "--param", "threshold=007", code=2)
+    process = task(shop, "run", "--nodes", '["show"]', "--params", '{"threshold": "007"}', code=2)
     assert "'threshold' is a whole number in the project, not '007'" in process.stderr
     assert shop.stored("w-1").names() == []
 

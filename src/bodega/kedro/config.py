@@ -68,8 +68,14 @@ class ProjectSettings:
 
     @property
     def reaches_other_hosts(self) -> bool:
-        """Whether the durable tier is one that other hosts can reach: not a folder of this one."""
-        return bool(self.spill and "://" in self.spill[-1])
+        """Whether the durable tier is one that other hosts can reach: not a folder of this one.
+
+        Of a ``file://`` URL in pods the deployment decides: a volume that hosts share has to be mounted there.
+        """
+        scheme, mark, path = (self.spill[-1] if self.spill else "").partition("://")
+        if scheme != "file" or self.deployment is None:
+            return bool(mark)
+        return any(volume.is_shared and volume.holds(path) for volume in self.deployment.volumes)
 
     def overrides(self, name: str) -> bool:
         """Whether a dataset of this name goes to the store whatever the catalog says."""

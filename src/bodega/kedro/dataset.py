@@ -166,7 +166,9 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
             self._root = self._root or place.root
             has_own_run, self._run = self._run is not None, self._run or place.run
             settings = place.settings
-            project = {"capacity": settings.capacity, "spill": settings.spill, "time_to_live": settings.time_to_live}
+            project = {"capacity": settings.capacity, "spill": settings.spill}
+            if self._run == place.run:  # The clock is the project's run's: a run that the entry names is there to stay.
+                project["time_to_live"] = settings.time_to_live
             self._options = {**project, **{key: value for key, value in self._options.items() if value is not None}}
             is_kept = self._persist or settings.persists(name)  # And not only handed over to another host.
             self._persist = is_kept or place.persists(name)

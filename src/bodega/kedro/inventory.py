@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,6 +66,23 @@ def take_inventory(project: OpenedProject, plan: Plan) -> list[Entry]:
         for output in node.outputs
     }
     return [_entry(project, name, crossing, makers, others) for name in sorted(project.pipeline.datasets())]
+
+
+def stored_in_run(project: OpenedProject, entries: Iterable[Entry]) -> set[str]:
+    """The names, as the store knows them, of what a task leaves in the run of the project under that name.
+
+    Versions, and what an entry puts into another run or root or under another name, are elsewhere.
+    """
+    place = project.place
+    own = {"run": place.run, "root": place.root}
+    names = set()
+    for entry in entries:
+        described = entry.dataset._describe() if isinstance(entry.dataset, BodegaDataset) else {}  # noqa: SLF001
+        stored = stored_name(entry.name)
+        is_own = {**own, "name": stored, **described}.items() >= {**own, "name": stored}.items()
+        if entry.home == "store" and is_own and getattr(entry.dataset, "_version", None) is None:
+            names.add(stored)
+    return names
 
 
 def _entry(

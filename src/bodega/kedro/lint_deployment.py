@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from bodega.errors import SettingsError
+from bodega.k8s.argo.expansion import BRACES, tagged
 from bodega.k8s.image import PROJECT_FOLDER
 from bodega.k8s.names import unique_names
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.findings import Examined, Finding, listed
 from bodega.kedro.lint_data import file_of
 from bodega.kedro.parameters import is_passable, used_parameters
+from bodega.names import stored_name
 from bodega.plan import matches
 
 if TYPE_CHECKING:
@@ -120,6 +122,84 @@ def local_files(examined: Examined) -> Iterator[Finding]:
             )
 
 
+def tiers_of_pods(examined: Examined) -> Iterator[Finding]:
+    """Lower tiers that lie in a pod's own file system, where the next pod of the host does not find them."""
+    for tier in examined.project.settings.spill or ():
+        scheme, mark, path = tier.partition("://") if "://" in tier else ("file", "", tier.partition("?")[0])
+        volumes = [volume for volume in examined.deployment.volumes if volume.holds(_in_pod(examined, path))]
+        if scheme == "file" and not any(volume.survives_pods for volume in volumes):
+            what = "URL" if mark else "folder"
+            yield Finding(
+                "error",
+                "tier-goes-with-pod",
+                "spill",
+                f"The {what} {tier} is in each pod's own file system: the next pod finds it gone, and what was moved there "
+                "with it.",
+                "Mount a volume there that outlives pods (a hostPath for one host, a persistentVolumeClaim for all) under "
+                "deployment.volumes, or leave it out of 'spill'.",
+            )
+
+
+def hidden_configuration(examined: Examined) -> Iterator[Finding]:
+    """Volumes of files behind links to a hidden folder, which Kedro's loader passes over."""
+    source = _in_pod(examined, str(examined.project.context.config_loader.conf_source))
+    for volume in examined.deployment.volumes:
+        is_configuration = PurePosixPath(volume.mount_path).is_relative_to(source)
+        if is_configuration and volume.sub_path is None and {"configMap", "secret", "projected"} & set(volume.source):
+            yield Finding(
+                "warning",
+                "configuration-hidden",
+                f"deployment.volumes.{volume.name}",
+                f"Kedro does not see the files that are mounted at {volume.mount_path}: Kubernetes puts them into a hidden "
+                "folder behind links, which Kedro's loader passes over.",
+                f"Mount each file by itself, such as mount_path: {volume.mount_path.rstrip('/')}/bodega.yml with "
+                "sub_path: bodega.yml.",
+            )
+
+
+def argos_braces(examined: Examined) -> Iterator[Finding]:
+    """Names and texts that Argo would take for its own."""
+    parameters = used_parameters(examined.project.pipeline.datasets(), examined.project.parameters)
+    names = {
+        "dataset": [entry.name for entry in examined.datasets],
+        "node": [node.name for node in examined.project.pipeline.nodes],
+        "parameter": list(parameters),
+        "pipeline": examined.project.pipeline_names,
+    }
+    found = [(name, f"The name of the {what}") for what in names for name in names[what] if BRACES in name]
+    found += [(path, f"The text {text!r}") for path, text in tagged(examined.deployment, "deployment")]
+    for subject, what in found:
+        yield Finding(
+            "error",
+            "argo-braces",
+            subject,
+            f"{what} holds {BRACES!r}, and Argo would put something else in its place.",
+            "Write it without: there is no way to tell Argo to leave it alone.",
+        )
+
+
+def mixed_tries(examined: Examined) -> Iterator[Finding]:
+    """Tasks whose tries on two hosts could be read as one."""
+    if not examined.project.settings.reaches_other_hosts:
+        return
+    crossing = {stored_name(entry.name) for entry in examined.datasets if entry.home == "store" and entry.crosses}
+    tasks = [task for task in examined.plan.tasks if len(crossing.intersection(task.outputs)) > 1]
+    nodes = {node.name: node for node in examined.project.pipeline.nodes}
+    names = [
+        task.name for task in tasks if any(examined.deployment.for_node(nodes[node]).retries for node in task.nodes)
+    ]
+    if names:
+        yield Finding(
+            "warning",
+            "tries-mixed",
+            listed(names),
+            "Others read several outputs of it. Where a try ends half-way and the next one is on another host, a task on "
+            "the first host may read what the first try made together with what the second one made.",
+            "Let its nodes make the same of the same inputs (fixed seeds), hand over one dataset, or set 'retries: 0' for it "
+            "under deployment.tasks.",
+        )
+
+
 def dropped_results(examined: Examined) -> Iterator[Finding]:
     """Results that go with the run of the workflow."""
     names = [
@@ -204,6 +284,10 @@ CHECKS = (
     idle_rules,
     alike_names,
     local_files,
+    tiers_of_pods,
+    hidden_configuration,
+    argos_braces,
+    mixed_tries,
     dropped_results,
     made_by_others,
     one_host,
@@ -224,13 +308,12 @@ def _goes_with_pod(examined: Examined, entry: Entry) -> bool:
     file = file_of(entry)
     if file is None or file[0] not in {"file", "local"}:
         return False
-    path = PurePosixPath(file[1])
-    if path.is_relative_to(examined.project.project_path):
-        path = PurePosixPath(PROJECT_FOLDER) / path.relative_to(examined.project.project_path)
-    elif not path.is_absolute():
-        path = PurePosixPath(PROJECT_FOLDER) / path
-    return not _is_on(path, (volume.mount_path for volume in examined.deployment.volumes))
+    path = _in_pod(examined, file[1])
+    return not any(volume.holds(path) for volume in examined.deployment.volumes)
 
 
-def _is_on(path: PurePosixPath, folders: Iterable[str]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
+def _in_pod(examined: Examined, path: str) -> str:
+    """What a path of this machine is in a pod, whose project lies elsewhere."""
+    here = PurePosixPath(examined.project.project_path)
+    inside = PurePosixPath(path).relative_to(here) if PurePosixPath(path).is_relative_to(here) else path
+    return str(PurePosixPath(PROJECT_FOLDER) / inside)

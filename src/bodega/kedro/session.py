@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework import project as kedro_project
 from kedro.framework.cli.utils import _split_params, env_option, split_string, validate_conf_source
 from kedro.framework.context import KedroContext
@@ -120,6 +121,14 @@ class OpenedProject:
             )
         except KeyError as error:
             raise SettingsError(str(error.args[0])) from error
+
+    @property
+    def own_parameters(self) -> dict[str, Any]:
+        """The project's parameters as its configuration has them: no pipeline is loaded to check them."""
+        try:
+            return dict(self.context.config_loader["parameters"])
+        except MissingConfigException:
+            return {}
 
     @cached_property
     def parameters(self) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def task() -> None:
 @task.command()
 @_project_options
 @click.option("--nodes", required=True, help="Names of nodes, as a JSON list.")
-@click.option("--param", "params", multiple=True, metavar="NAME=TEXT", help="A parameter; its type is the project's.")
+@click.option("--stored", default="[]", help="What has to be in the store at the end, as a JSON list.")
+@click.option("--params", default="{}", help="Texts of parameters by name, as JSON; their types are the project's.")
 @click.option("--runner", default=RUNNER, show_default=True)
 def run(
     *,
@@ -67,19 +68,22 @@ def run(
     conf_source: str | None,
     pipelines: str | None,
     nodes: str,
-    params: tuple[str, ...],
+    stored: str,
+    params: str,
     runner: str,
 ) -> None:
     """Run some nodes by ``kedro run``, and say where that was and how much they made.
 
     \b
     Example:
-      python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --param depth=7
+      python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
     from bodega.kedro.parameters import from_texts
     from bodega.kedro.resume import RunRecord, this_host
+    from bodega.kedro.selection import load_only
 
     project = _open(env, conf_source, pipelines)
+    load_only(project.pipeline_names)
     outputs.write(outputs.HOST, this_host())
     RunRecord(project.place).add_host()
     options = {
@@ -88,10 +92,11 @@ def run(
         _pipelines_key(): pipelines,
         "node_names": ",".join(json.loads(nodes)),
         "runner": runner,
-        "params": from_texts(dict(param.split("=", 1) for param in params), project.parameters),
+        "params": from_texts(json.loads(params), project.own_parameters),
     }
     _kedro_run({key: value for key, value in options.items() if value})
     outputs.write(outputs.BYTES, json.dumps(_sizes(project)))
+    _check_stored(project, json.loads(stored))
 
 
 @task.command()
@@ -168,6 +173,25 @@ def _sizes(project: OpenedProject) -> dict[str, int]:
     store = project.place.open()
     names: Sequence[str] = sorted(project.place.shared or ())
     return {name: store.info(name).nbytes for name in names if store.exists(name)}
+
+
+def _check_stored(project: OpenedProject, stored: Sequence[str]) -> None:
+    """What the manifest says is shared through the store has to be there, or its readers would look for it in vain.
+
+    Raises:
+        SettingsError: the project here keeps some of it elsewhere.
+    """
+    store = project.place.open()
+    lacking = [name for name in stored if not store.exists(name)]
+    if lacking:
+        source = project.settings.source if project.project.settings else "no bodega.yml"
+        raise SettingsError(
+            f"The task was to share {', '.join(map(repr, lacking))} through the store, run {store.run!r}, and has not put "
+            f"it there: the image and the manifest were made of different configurations. Here it is {source}, and the "
+            "catalog of the environment. Build the image of the project that the manifest was generated from, or generate "
+            "the manifest anew.",
+            datasets=lacking,
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
@@ -52,9 +53,11 @@ def make_request(
     Raises:
         LintError: there is something that lint calls an error.
     """
-    from bodega.k8s.argo.workflow import Request
+    from bodega.k8s.argo.workflow import Details, Request
     from bodega.kedro.findings import refuse_errors
+    from bodega.kedro.inventory import stored_in_run, take_inventory
     from bodega.kedro.lint import lint
+    from bodega.kedro.selection import pipelines_of
 
     project = open_project(metadata, env=env, pipelines=pipelines, params=params, conf_source=conf_source)
     deployment = project.deployment
@@ -63,18 +66,35 @@ def make_request(
     refuse_errors(lint(project, deployment))
     plan = project.plan(deployment.grouping)
     nodes = {node.name: node for node in project.pipeline.nodes}
+    parameters = {key: value for key, value in parameters_of(project).items() if is_passable(value)}
+    stored = stored_in_run(project, take_inventory(project, plan))
+    of_nodes = pipelines_of(project, [task.nodes for task in plan.tasks])
+    details = {}
+    for task in plan.tasks:
+        read = {name for node in task.nodes for name in nodes[node].inputs}
+        # What the configuration itself takes from parameters, such as paths of the catalog, every task may need.
+        used = parameters if _configuration_reads_parameters(project) else used_parameters(read, parameters)
+        outputs = tuple(name for name in task.outputs if name in stored)
+        details[task.name] = Details(tuple(used), of_nodes[task.nodes], outputs)
     request = Request(
         name=name or deployment.workflow_name or project.package_name,
         plan=plan,
         settings={task.name: deployment.for_task(nodes[node] for node in task.nodes) for task in plan.tasks},
         all_together=None if project.settings.reaches_other_hosts else deployment.for_task(nodes.values()),
         deployment=deployment,
-        parameters={key: to_text(value) for key, value in parameters_of(project).items() if is_passable(value)},
+        parameters={key: to_text(value) for key, value in parameters.items()},
+        details=details,
         env=env,
-        pipelines=tuple(pipelines),
         conf_source=conf_source,
     )
     return project, request
+
+
+def _configuration_reads_parameters(project: OpenedProject) -> bool:
+    """Whether any file of the configuration has ``${runtime_params:...}`` in it."""
+    folder = Path(str(project.context.config_loader.conf_source))
+    files = (file for ending in ("yml", "yaml", "json") for file in folder.rglob(f"*.{ending}"))
+    return any("runtime_params:" in file.read_text(encoding="utf-8", errors="replace") for file in files)
 
 
 def parameters_of(project: OpenedProject) -> dict[str, Any]:

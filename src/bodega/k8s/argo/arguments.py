@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bodega.errors import SettingsError, did_you_mean
+from bodega.k8s.argo.expansion import refuse_tags
 
 IMAGE = "image"
 RUN = "run"
@@ -38,7 +39,7 @@ def with_parameters(workflow: Mapping[str, Any], texts: Mapping[str, str]) -> di
     """The workflow with some parameters given anew.
 
     Raises:
-        SettingsError: it has no such parameter, or would have no image.
+        SettingsError: it has no such parameter, Argo would take a value for its own, or there would be no image.
     """
     changed = copy.deepcopy(dict(workflow))
     parameters = {each["name"]: each for each in (changed["spec"].get("arguments") or {}).get("parameters") or []}
@@ -46,6 +47,7 @@ def with_parameters(workflow: Mapping[str, Any], texts: Mapping[str, str]) -> di
         if name not in parameters:
             hint = did_you_mean(name, parameters, f"It has {', '.join(parameters) or 'none'}.", most=3)
             raise SettingsError(f"The workflow has no parameter {name!r}. {hint}", parameter=name)
+        refuse_tags({name: text})
         parameters[name]["value"] = text
     if IMAGE in parameters and not parameters[IMAGE].get("value"):
         raise SettingsError("The workflow has no image to run in: pass -p image=NAME, or set deployment.image.")

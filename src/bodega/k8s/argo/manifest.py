@@ -9,6 +9,7 @@ from hera.workflows import models
 
 from bodega.deployment import ManifestKind
 from bodega.errors import SettingsError
+from bodega.k8s.argo.expansion import refuse_tags
 from bodega.k8s.argo.fields import lost_fields
 from bodega.k8s.argo.workflow import Request, specification
 from bodega.k8s.names import MAX_LABEL, unique_names
@@ -24,7 +25,7 @@ def make_manifest(request: Request, kind: ManifestKind = "Workflow") -> dict[str
     """The manifest of a plan, as Kubernetes takes it.
 
     Raises:
-        SettingsError: there is no image or no schedule, or a volume is not understood.
+        SettingsError: there is no image or no schedule, a volume is not understood, or Argo would take a text for its own.
     """
     deployment = request.deployment
     if not deployment.image:
@@ -32,6 +33,7 @@ def make_manifest(request: Request, kind: ManifestKind = "Workflow") -> dict[str
             "There is no image for the tasks to run in: set 'deployment.image' in bodega.yml, or pass --image. "
             "'kedro bodega docker build' makes one."
         )
+    refuse_tags(request)
     for volume in deployment.volumes:
         lost = lost_fields(models.Volume, {"name": volume.name, **volume.source})
         if lost:

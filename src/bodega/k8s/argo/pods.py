@@ -6,12 +6,13 @@ Decided here and nowhere else, for a task, for what ends a run, and for whatever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hera.workflows import models
 
 from bodega.deployment import Deployment, Resources
+from bodega.k8s.argo.expansion import unexpanded
 from bodega.settings import HOST_VARIABLE, ROOT_VARIABLE, RUN_VARIABLE
 
 HOST_VOLUME = "bodega"
@@ -77,12 +78,12 @@ class Pods:
         """
         return models.Template(
             name=name,
-            init_containers=[self._make_root()],
+            init_containers=[self._make_root(resources)],
             container=models.Container(
                 image=IMAGE,
                 image_pull_policy=self.deployment.image_pull_policy,
                 command=[*COMMAND, verb],
-                args=list(options) or None,
+                args=[unexpanded(each) for each in options] or None,
                 env=self._variables(env or {}),
                 env_from=[_all_of_a_secret(secret) for secret in self.deployment.env_from] or None,
                 resources=_requirements(resources),
@@ -94,14 +95,18 @@ class Pods:
             **more,
         )
 
-    def _make_root(self) -> models.UserContainer:
-        """Makes the store's root, whose parent belongs to the host's root: with no other right than to give it away."""
+    def _make_root(self, resources: Resources) -> models.UserContainer:
+        """Makes the store's root, whose parent belongs to the host's root: with no other right than to give it away.
+
+        It asks for what the task does, which costs nothing (a pod is given the larger of the two) and fits any quota.
+        """
         owner = ["-o", str(self.deployment.user), "-g", str(self.deployment.group)]
         return models.UserContainer(
             name="make-root",
             image=IMAGE,
             image_pull_policy=self.deployment.image_pull_policy,
-            command=["install", "-d", "-m", "0700", *owner, self.root],
+            command=["install", "-d", "-m", "0700", *owner, unexpanded(self.root)],
+            resources=_requirements(replace(resources, gpu=None)),
             security_context=_confined(run_as_user=0, run_as_group=0, run_as_non_root=False, added=["CHOWN", "FOWNER"]),
             volume_mounts=[self._host_mount()],
         )
@@ -114,13 +119,15 @@ class Pods:
             for name, secret in self.deployment.secrets.items()
         }
         return [
-            *(models.EnvVar(name=name, value=text) for name, text in texts.items()),
+            *(models.EnvVar(name=name, value=unexpanded(text)) for name, text in texts.items()),
             *(models.EnvVar(name=name, value_from=source) for name, source in {HOST_VARIABLE: host, **secrets}.items()),
         ]
 
     def _other_mounts(self) -> list[models.VolumeMount]:
         return [
-            models.VolumeMount(name=each.name, mount_path=each.mount_path, read_only=each.read_only or None)
+            models.VolumeMount(
+                name=each.name, mount_path=each.mount_path, sub_path=each.sub_path, read_only=each.read_only or None
+            )
             for each in self.deployment.volumes
         ]
 
@@ -129,13 +136,17 @@ class Pods:
 
 
 def _requirements(resources: Resources) -> models.ResourceRequirements | None:
-    """What is asked for is guaranteed; of memory and graphics cards it is the most that is given, too."""
+    """What is asked for is guaranteed; of memory and graphics cards it is the most that is given, too.
+
+    A limit of cpu slows down what would do no harm, so there is one only where it is asked for.
+    """
     cards = {resources.gpu_resource: str(resources.gpu)} if resources.gpu else {}
-    limits = {**({"memory": resources.memory} if resources.memory else {}), **cards}
-    requests = {**({"cpu": resources.cpu} if resources.cpu else {}), **limits}
-    if not requests:
+    shared = {**({"memory": resources.memory} if resources.memory else {}), **cards}
+    limits = {**({"cpu": resources.cpu_limit} if resources.cpu_limit else {}), **shared}
+    requests = {**({"cpu": resources.cpu} if resources.cpu else {}), **shared}
+    if not requests and not limits:
         return None
-    return models.ResourceRequirements(requests=_quantities(requests), limits=_quantities(limits) or None)
+    return models.ResourceRequirements(requests=_quantities(requests) or None, limits=_quantities(limits) or None)
 
 
 def _quantities(texts: Mapping[str, str]) -> dict[str, models.Quantity]:

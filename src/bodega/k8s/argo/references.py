@@ -16,7 +16,7 @@ _TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)
 _DEPENDENCY = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_]*)(?:\.[A-Z][A-Za-z]*)?")
 _REFERENCE = re.compile(
     r"\b(?P<scope>workflow\.parameters|inputs\.parameters|(?P<kind>tasks|steps)\.(?P<who>[-\w]+)\.outputs\.parameters)"
-    r"\.(?P<name>[-\w]+)"
+    r"(?:\.|\[')(?P<name>[-\w]+)"
 )
 
 

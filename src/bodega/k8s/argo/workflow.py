@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from hera.workflows import models
 
 from bodega.deployment import Deployment, TaskSettings
 from bodega.k8s.argo import finish, placement
 from bodega.k8s.argo.arguments import IMAGE, RUN
+from bodega.k8s.argo.expansion import as_literal, reference
 from bodega.k8s.argo.placement import ANCHOR, Placement
 from bodega.k8s.argo.pods import Pods
 from bodega.k8s.names import unique_names
 from bodega.k8s.outputs import BYTES, HOST, MISTAKE
-from bodega.plan import Plan
+from bodega.plan import Plan, Task
 from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 
 PIPELINE = "pipeline"
 _TASK = "task"
 _NODES = "nodes"
 _SHARED = "shared"
+_STORED = "stored"
+_PARAMS = "params"
+_PIPELINES = "pipelines"
+_LABELS = ("task", "node", "pipeline")
+_LABEL = "bodega/"
+"""Before the names of labels and annotations of pods."""
 _BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), max_duration="10m")
 _NO_MISTAKE = f"lastRetry.exitCode != '{MISTAKE}'"
 _RESUME = {RESUME_VARIABLE: "1", TIME_TO_LIVE_VARIABLE: "7d"}
 """A task that is tried again skips what it has done; and what a failed run leaves goes after a week."""
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a task is told besides its nodes."""
+
+    parameters: tuple[str, ...] = ()
+    """Those of the workflow's that it needs."""
+    pipelines: tuple[str, ...] = ()
+    """The registered pipelines that hold its nodes; none means the default one."""
+    stored: tuple[str, ...] = ()
+    """Those of its outputs that have to be in the run's store when it is done."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +62,9 @@ class Request:
     deployment: Deployment
     parameters: Mapping[str, str]
     """Kedro's parameters that may be given anew, as texts."""
+    details: Mapping[str, Details] = field(default_factory=dict)
+    """What each task is told, by its name."""
     env: str | None = None
-    pipelines: Sequence[str] = ()
     conf_source: str | None = None
 
     @property
@@ -55,7 +75,7 @@ class Request:
     @property
     def options(self) -> list[str]:
         """Of the command in every pod: which settings of the project hold."""
-        given = {"--env": self.env, "--conf-source": self.conf_source, "--pipelines": ",".join(self.pipelines)}
+        given = {"--env": self.env, "--conf-source": self.conf_source}
         return [text for option, value in given.items() if value for text in (option, value)]
 
 
@@ -65,7 +85,10 @@ def specification(request: Request) -> models.WorkflowSpec:
     pods = Pods(deployment)
     names = unique_names((task.name for task in request.plan.tasks), taken=[ANCHOR])
     templates = _template_names(request, names)
-    metadata = models.Metadata(labels=dict(deployment.labels) or None, annotations=dict(deployment.annotations) or None)
+    (workflow,) = unique_names([request.name]).values()
+    metadata = models.Metadata(
+        labels={f"{_LABEL}workflow": workflow, **deployment.labels}, annotations=dict(deployment.annotations) or None
+    )
     return models.WorkflowSpec(
         entrypoint=PIPELINE,
         on_exit=finish.FINISH,
@@ -73,7 +96,7 @@ def specification(request: Request) -> models.WorkflowSpec:
         service_account_name=deployment.service_account,
         image_pull_secrets=[models.LocalObjectReference(name=name) for name in deployment.image_pull_secrets] or None,
         security_context=pods.security(),
-        pod_metadata=metadata if metadata.labels or metadata.annotations else None,
+        pod_metadata=metadata,
         parallelism=deployment.parallelism,
         active_deadline_seconds=_seconds(deployment.workflow_timeout) if deployment.workflow_timeout else None,
         ttl_strategy=models.TTLStrategy(seconds_after_completion=_seconds(deployment.time_to_live))
@@ -119,8 +142,7 @@ def _dag(request: Request, names: Mapping[str, str], templates: Mapping[str, str
             depends=" && ".join(names[need.task] for need in task.needs) or _first(request.placement),
             arguments=models.Arguments(
                 parameters=[
-                    models.Parameter(name=_NODES, value=json.dumps(list(task.nodes))),
-                    models.Parameter(name=_SHARED, value=json.dumps(list(task.outputs))),
+                    *(models.Parameter(name=name, value=text) for name, text in _told(request, task, names).items()),
                     placement.argument(request.placement, task, names),
                 ]
             ),
@@ -130,6 +152,29 @@ def _dag(request: Request, names: Mapping[str, str], templates: Mapping[str, str
     if request.placement is Placement.SAME:
         tasks.insert(0, models.DAGTask(name=ANCHOR, template=ANCHOR))
     return models.DAGTemplate(tasks=tasks)
+
+
+def _told(request: Request, task: Task, names: Mapping[str, str]) -> dict[str, str]:
+    """The inputs of the template of tasks, but for where its pod goes."""
+    details = request.details.get(task.name, Details())
+    parameters = parameter_names(request.parameters)
+    params = ", ".join(f"{as_literal(name)}: {reference('workflow', parameters[name])}" for name in details.parameters)
+    pipelines = ",".join(details.pipelines)
+    labels = (names[task.name], _label(task.nodes[0]) if len(task.nodes) == 1 else "", _label(pipelines or "default"))
+    return {
+        _NODES: json.dumps(list(task.nodes)),
+        _SHARED: json.dumps(list(task.outputs)),
+        _STORED: json.dumps(list(details.stored)),
+        # Put together by Argo, since only there it is known what was given at submission.
+        _PARAMS: f"{{{{=toJson({{{params}}})}}}}" if params else "{}",
+        _PIPELINES: pipelines,
+        **dict(zip(_LABELS, labels, strict=True)),
+    }
+
+
+def _label(name: str) -> str:
+    (label,) = unique_names([name]).values()
+    return label
 
 
 def _first(where: Placement) -> str | None:
@@ -168,22 +213,19 @@ def _task_templates(request: Request, pods: Pods, templates: Mapping[str, str]) 
 
 
 def _task_template(request: Request, pods: Pods, name: str, settings: TaskSettings) -> models.Template:
-    names = parameter_names(request.parameters)
-    parameters = [
-        text
-        for given, parameter in names.items()
-        for text in ("--param", f"{given}={{{{workflow.parameters.{parameter}}}}}")
-    ]
+    told = [text for each in (_NODES, _STORED, _PARAMS, _PIPELINES) for text in (f"--{each}", _input(each))]
     return pods.template(
         name,
         "run",
-        ["--nodes", f"{{{{inputs.parameters.{_NODES}}}}}", *request.options, *parameters],
-        env={SHARED_VARIABLE: f"{{{{inputs.parameters.{_SHARED}}}}}", **_RESUME},
+        [*told, *request.options],
+        env={SHARED_VARIABLE: _input(_SHARED), **_RESUME},
+        metadata=models.Metadata(
+            labels={f"{_LABEL}{each}": _input(each) for each in _LABELS}, annotations={f"{_LABEL}nodes": _input(_NODES)}
+        ),
         resources=settings.resources,
         inputs=models.Inputs(
             parameters=[
-                models.Parameter(name=_NODES),
-                models.Parameter(name=_SHARED),
+                *(models.Parameter(name=each) for each in (_NODES, _SHARED, _STORED, _PARAMS, _PIPELINES, *_LABELS)),
                 placement.inputs(request.placement),
             ]
         ),
@@ -192,6 +234,10 @@ def _task_template(request: Request, pods: Pods, name: str, settings: TaskSettin
         active_deadline_seconds=models.IntOrString(root=_seconds(settings.timeout)) if settings.timeout else None,
         pod_spec_patch=placement.patch(request.placement),
     )
+
+
+def _input(name: str) -> str:
+    return f"{{{{inputs.parameters.{name}}}}}"
 
 
 def _retries(settings: TaskSettings) -> models.RetryStrategy | None:
