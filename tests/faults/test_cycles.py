@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.memory import pool
+from bodega.memory import locks, pool
 
 LONG = bool(os.environ.get("BODEGA_STRESS"))
 CYCLES, NBYTES = (1_000, 64 << 20) if LONG else (12, 8 << 20)
@@ -42,7 +42,7 @@ def is_leased(store, name):
     descriptor = pool.seize(f"{store._root.runs}/{store.run}/{name}")
     if descriptor is None:
         return True
-    pool.unlock(descriptor)
+    locks.release(descriptor)
     return False
 
 

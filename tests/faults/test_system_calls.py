@@ -20,6 +20,7 @@ import pytest
 import bodega
 from bodega import store as store_module
 from bodega.errors import BodegaError, ObjectNotFound, StoreFull
+from bodega.memory import descriptors as memory_descriptors
 from bodega.memory import lease, ledger, locks, pool
 from bodega.memory.sweep import INTERVAL
 
@@ -250,8 +251,8 @@ def verdict(store, scenario, error, held):
     gc.collect(0)
     if (now := descriptors()) != held:
         yield f"descriptors left: {dict(now.items() - held.items())}"
-    if locks._held:
-        yield f"descriptors remembered: {locks._held}"
+    if memory_descriptors._all():
+        yield f"descriptors remembered: {memory_descriptors._all()}"
     for path in sorted(Path(store.root, "locks").iterdir()):
         with open(path, "rb") as file:
             try:

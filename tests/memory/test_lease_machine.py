@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bodega.codecs import encode
-from bodega.memory import files, ledger, pool
+from bodega.memory import files, ledger, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import leftovers, sweep
 from bodega.tiers.directory import SMALL, DirectoryTier
@@ -169,7 +169,7 @@ class Walk:
     def give_back(self):
         if self.taken:
             warm = self.taken.pop()
-            pool.unlock(warm.descriptor)
+            locks.release(warm.descriptor)
             assert files.retire(self.root, warm.path) > 0
 
     def look(self):
@@ -237,7 +237,7 @@ class Walk:
         for _, stack, *_ in self.drafts:
             stack.close()
         for warm in self.taken:
-            pool.unlock(warm.descriptor)
+            locks.release(warm.descriptor)
         for name, value in self.model.items():
             Held(self.tier.open("r", name), value).check(full=True)
         for run in self.tier.runs():

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 from bodega.errors import RootError, SettingsError
-from bodega.memory import lease, libc, locks
+from bodega.memory import lease, locks, places
 
 WITHOUT_VARIABLE = "BODEGA_WITHOUT"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,13 @@ class Capabilities:
     """Private mappings need not count against the commit limit (``MAP_NORESERVE``)."""
 
 
-def probe(root: str | os.PathLike[str]) -> Capabilities:
+def probe(root: str) -> Capabilities:
     """Try each capability with small files in a folder; leaves nothing behind.
 
     Raises:
         RootError: the file system cannot even lock files, so it cannot hold a store.
     """
-    folder = os.fspath(root)
+    folder = root
     found = Capabilities(
         tmpfile=_try_tmpfile(folder),
         exchange=_try_exchange(folder),
@@ -77,68 +78,61 @@ def _try_tmpfile(folder: str) -> bool:
         return False
     path = _probe_path(folder)
     try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = places.open_file(folder, os.O_TMPFILE | os.O_RDWR)
     except OSError:
         return False
     try:
-        link_descriptor(descriptor, path)
+        places.link(descriptor, path)
     except OSError:
         return False
     finally:
-        os.close(descriptor)
-    Path(path).unlink()
+        descriptor.close()
+    places.unlink(path)
     return True
-
-
-def link_descriptor(descriptor: int, path: str) -> None:
-    """Give a nameless file a name, which must be free.
-
-    ``os.link`` calls linkat(2), which follows the link in ``/proc``, only when it is passed a folder's descriptor;
-    any will do, since both paths are absolute.
-    """
-    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def _try_exchange(folder: str) -> bool:
     if sys.platform != "linux":
         return False
-    first, second = Path(_probe_path(folder)), Path(_probe_path(folder))
+    first, second = _probe_path(folder), _probe_path(folder)
     try:
         # Empty, since a store must open on a full file system too.
-        first.touch(mode=0o600)
-        second.touch(mode=0o600)
-        number = second.stat().st_ino
-        libc.rename_exchange(str(first), str(second))
-        return first.stat().st_ino == number
+        for path in (first, second):
+            places.open_file(path, _NEW).close()
+        number = places.status(second).st_ino
+        places.exchange(first, second)
+        return places.status(first).st_ino == number
     except (AttributeError, OSError):
         return False
     finally:
-        first.unlink(missing_ok=True)
-        second.unlink(missing_ok=True)
+        for path in (first, second):
+            with suppress(FileNotFoundError):
+                places.unlink(path)
 
 
 def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
     """Whether a mapping alone keeps the shared lock, and gives it up when it goes."""
     path = _probe_path(folder)
-    writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    writer = places.open_file(path, _NEW)
     try:
-        readable = _write_or_grow(writer, b"lease")
-        reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        readable = _write_or_grow(writer.number, b"lease")
+        reader = places.open_file(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            locks.try_shared(reader)
-            mapping = lease.map_private(reader, 5, capabilities)
+            locks.try_shared(reader.number)
+            mapping = lease.map_private(reader.number, 5, capabilities)
         finally:
-            os.close(reader)
-        kept = not locks.try_exclusive(writer) and (not readable or mapping[:5] == b"lease")
+            reader.close()
+        kept = not locks.try_exclusive(writer.number) and (not readable or mapping[:5] == b"lease")
         del mapping
-        return kept and locks.try_exclusive(writer)
+        return kept and locks.try_exclusive(writer.number)
     except OSError as error:
         if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOSPC}:
             raise
         return False
     finally:
-        os.close(writer)
-        Path(path).unlink(missing_ok=True)
+        writer.close()
+        with suppress(FileNotFoundError):
+            places.unlink(path)
 
 
 def _write_or_grow(descriptor: int, data: bytes) -> bool:
@@ -154,4 +148,4 @@ def _write_or_grow(descriptor: int, data: bytes) -> bool:
 
 
 def _probe_path(folder: str) -> str:
-    return os.path.join(folder, f"probe-{os.urandom(16).hex()}")
+    return places.join(folder, f"probe-{os.urandom(16).hex()}")

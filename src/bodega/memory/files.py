@@ -13,18 +13,21 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
+from bodega.errors import RootError, StoreBusy
 from bodega.layout import Buffer, Pieces
-from bodega.memory import ledger, libc, locks, pool
-from bodega.memory.capabilities import link_descriptor
+from bodega.memory import ledger, locks, places, pool
 from bodega.memory.copying import WORTH_IT, copy_mapped
+from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 
 _STRIPES = 64
+_TRIES = 100
+"""How often a run may be dropped while one object is published in it: each time its folder has to be made anew."""
 _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
 _BLOCK = 512
 """Bytes of the unit in which stat(2) counts what a file takes."""
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
 
@@ -57,7 +60,7 @@ class Draft:
 
     def __init__(self, root: Root, admission: Admission, name: str) -> None:
         self._root, self._admission, self._name = root, admission, name
-        self._descriptor = -1
+        self._descriptor: Descriptor | None = None
         self._path: str | None = None
         self._warm = False
         self._whole = 0
@@ -74,22 +77,25 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        descriptor = self._descriptor
+        if descriptor is None or descriptor.number < 0:
+            return  # Nothing is written yet; or this is a forked child, to which the draft does not belong.
         try:
-            if self._descriptor >= 0 and not self._published:
+            if not self._published:
                 self._undo()
         finally:
-            if self._descriptor >= 0 and self._warm:
-                pool.unlock(self._descriptor)
-            elif self._descriptor >= 0:
-                os.close(self._descriptor)
-            locks.say_where(error, self._path or self._root.tmp)
+            if self._warm:
+                locks.release(descriptor)
+            else:
+                descriptor.close()
+            locks.say_where(error, self._path or str(self._root.path / "tmp"))
 
     def _undo(self) -> None:
         # What fails here the next sweep finds, and the error that led here is the one to hear of.
         with suppress(OSError):
             if self._path is not None:
                 with ledger.Count(self._root) as count:
-                    os.unlink(self._path)
+                    places.unlink(self._path)
                     count.add(-self._counted)
 
     def begin(self, need: int) -> None:
@@ -99,24 +105,34 @@ class Draft:
             self._descriptor, self._path, self._warm, self._whole = warm.descriptor, warm.path, True, warm.size
             self._counted = ledger.pages(warm.size)
         elif self._root.capabilities.tmpfile:
-            self._descriptor = os.open(self._root.tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._descriptor = places.open_file(self._root.tmp, os.O_TMPFILE | os.O_RDWR)
             self._root.share(self._descriptor)
             # Held before it has a name, so that no sweep ever finds it unlocked.
-            locks.try_shared(self._descriptor)
+            locks.try_shared(self._descriptor.number)
             if need >= pool.MINIMUM_SIZE:
                 self._link()
         else:
             with self._root.temporary_names():
                 self._path = self._root.temporary()
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._descriptor = os.open(self._path, flags, 0o600)
+                self._descriptor = places.open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
                 self._root.share(self._descriptor)
-                locks.try_shared(self._descriptor)
+                locks.try_shared(self._descriptor.number)
 
     @property
     def begun(self) -> bool:
         """Whether there is a segment yet."""
-        return self._descriptor >= 0
+        return self._descriptor is not None
+
+    @property
+    def _number(self) -> int:
+        """Of its descriptor."""
+        assert self._descriptor is not None
+        if self._descriptor.number < 0:
+            raise RuntimeError(
+                f"{self._name!r} is being written by the process that this one was forked from: only that can go on with "
+                "it. Begin another one here."
+            )
+        return self._descriptor.number
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write buffers one behind the other; returns the offset behind the last.
@@ -149,10 +165,11 @@ class Draft:
                 self.hasher.update(view)
         total = sum(view.nbytes for view in views)
         if self._warm and total >= WORTH_IT and offset + total <= self._whole and self._root.filesystem.has_huge_pages:
-            return offset + copy_mapped(self._descriptor, offset, views)
+            return offset + copy_mapped(self._number, offset, views)
+        number = self._number
         while views:
             try:
-                written = os.pwritev(self._descriptor, views, offset)
+                written = os.pwritev(number, views, offset)
             except OSError as error:
                 if error.errno not in locks.FULL or not pool.drain(self._root, sum(view.nbytes for view in views)):
                     raise
@@ -166,7 +183,7 @@ class Draft:
 
     def read(self, offset: int, length: int) -> bytes:
         """What was written there."""
-        return os.pread(self._descriptor, length, offset)
+        return os.pread(self._number, length, offset)
 
     def publish(self, folder: str, filename: str, *, synced: bool = False) -> None:
         """Give the segment its name in one atomic step; what had the name before is retired.
@@ -177,26 +194,51 @@ class Draft:
             synced: its bytes are on the disk before it has its name, so that no name ever stands for less.
         """
         if synced:
-            os.fsync(self._descriptor)
-        path = f"{folder}/{filename}"
+            os.fsync(self._number)
         displaced = None
-        while not self._published:
+        run = os.path.basename(folder)
+        for _ in range(_TRIES):
             try:
+                path = places.join(self._root.run_folder(run), filename)
                 with name_lock(self._root, path):
                     displaced = self._take_name(path)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                self._require_draft(error)
                 # The run's first object, or the run was dropped a moment ago.
-                self._root.make_folder(folder)
+                self._root.make_run(run)
                 continue
-            if not self._published:
-                # Where whoever counts anew finds it, room can be made for it in peace.
-                self._reserve(self._end)
+            if self._published:
+                break
+            # Where whoever counts anew finds it, room can be made for it in peace.
+            self._reserve(self._end)
+        else:
+            raise StoreBusy(
+                f"{self._name!r} could not be published: its run was dropped {_TRIES} times meanwhile. See to it that "
+                "nothing drops a run which is in use, and try again.",
+                path=folder,
+            )
         if self._warm:
             # From here on it is an object like any other: whoever publishes may read it at once.
-            locks.release(self._descriptor)
+            assert self._descriptor is not None
+            locks.unlock(self._descriptor)
         if displaced is not None:
             with suppress(OSError):
                 retire(self._root, displaced)
+
+    def _require_draft(self, error: FileNotFoundError) -> None:
+        """Tell what is missing: the run's folder can be made again, the root or what was written cannot.
+
+        Raises:
+            RootError: it is one of those.
+        """
+        self._root.require()
+        if self._path is not None and not places.exists(self._path):
+            raise RootError(
+                f"{self._path}, where {self._name!r} was being written, was removed by another program. Keep cleaners of "
+                f"temporary files away from {self._root.path}, and put it again.",
+                path=self._path,
+                reason="cleaned",
+            ) from error
 
     def _reserve(self, end: int) -> None:
         """Count the bytes up to ``end`` before they are there, and have room made for them."""
@@ -209,13 +251,14 @@ class Draft:
             if self._path is None:
                 self._link()
             # What a crash leaves full of holes is never kept (see `retire`).
-            os.ftruncate(self._descriptor, end)
+            os.ftruncate(self._number, end)
         self._admission.make_room(more, self._name)
 
     def _link(self) -> str:
         """Give the nameless segment a place among the temporary ones; returns its path."""
         temporary = self._root.temporary()
-        link_descriptor(self._descriptor, temporary)
+        assert self._descriptor is not None
+        places.link(self._descriptor, temporary)
         self._path = temporary
         return temporary
 
@@ -253,30 +296,32 @@ class Draft:
     def _rename(self, path: str, *, new: bool, keeps: bool) -> None:
         """Let the name stand for the segment; the old one takes the segment's place where it is kept."""
         if new and self._path is None:
-            link_descriptor(self._descriptor, path)
+            assert self._descriptor is not None
+            places.link(self._descriptor, path)
             return
         place = self._path or self._link()
         if keeps:
-            libc.rename_exchange(place, path)
+            places.exchange(place, path)
         else:
-            os.rename(place, path)
+            places.rename(place, path)
 
 
 def _size(path: str) -> int | None:
     """Length of a file, or None where there is none."""
     try:
-        return os.stat(path, follow_symlinks=False).st_size
+        return places.status(path).st_size
     except FileNotFoundError:
         return None
 
 
 def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
-    stripe = zlib.crc32(path[len(root.runs) :].encode("utf-8", "surrogateescape")) % _STRIPES
-    return locks.Exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
+    within = path[len(str(root.path)) :]
+    stripe = zlib.crc32(within.removeprefix("/runs").encode("utf-8", "surrogateescape")) % _STRIPES
+    return root.lock(f"name-{stripe:02}", "The name of an object")
 
 
-def open_shared(path: str) -> tuple[int, os.stat_result]:
+def open_shared(path: str) -> tuple[Descriptor, os.stat_result]:
     """Open the segment that a name stands for and take its shared lock.
 
     Only after the lock is held is the name compared with the file: before that, the segment may have been replaced
@@ -292,21 +337,20 @@ def open_shared(path: str) -> tuple[int, os.stat_result]:
     patience: locks.Patience | None = None
     while True:
         try:
-            descriptor = os.open(path, _READ | _NO_TIMES)
+            descriptor = places.open_file(path, _READ | _NO_TIMES)
         except PermissionError:
             # Another user's file, whose times are not ours to keep; or one that cannot be read at all.
-            descriptor = os.open(path, _READ)
+            descriptor = places.open_file(path, _READ)
         try:
-            if locks.try_shared(descriptor):
-                status = os.fstat(descriptor)
-                if pool.is_still(path, status):
-                    return descriptor, status
+            locked, status = locks.try_shared(descriptor.number), os.fstat(descriptor.number)
+            if locked and pool.is_still(path, status):
+                return descriptor, status
+            patience = patience or locks.Patience(path, "An object", None, status)
         except BaseException as error:
-            os.close(descriptor)
+            descriptor.close()
             locks.say_where(error, path)
             raise
-        os.close(descriptor)
-        patience = patience or locks.Patience(path, "An object")
+        descriptor.close()
         patience.wait()
 
 
@@ -318,18 +362,18 @@ def remove(root: Root, path: str) -> int:
     """
     temporary = root.temporary()
     with name_lock(root, path):
-        size = os.stat(path, follow_symlinks=False).st_size
+        size = places.status(path).st_size
         worth_keeping = size >= pool.MINIMUM_SIZE
         with ledger.Count(root) as count:
             if worth_keeping:
                 try:
-                    os.rename(path, temporary)
+                    places.rename(path, temporary)
                 except OSError as error:
                     if error.errno not in locks.FULL:
                         raise
                     worth_keeping = False  # On a full file system a delete is what helps.
             if not worth_keeping:
-                os.unlink(path)
+                places.unlink(path)
                 count.add(-ledger.pages(size))
     if worth_keeping:
         retire(root, temporary)
@@ -341,7 +385,7 @@ def is_free(path: str) -> bool:
     descriptor = pool.seize(path)
     if descriptor is None:
         return False
-    pool.unlock(descriptor)
+    locks.release(descriptor)
     return True
 
 
@@ -362,19 +406,19 @@ def evict(root: Root, path: str, status: os.stat_result) -> int:
                 return 0
             return pool.remove(root, path, descriptor)
         finally:
-            pool.unlock(descriptor)
+            locks.release(descriptor)
 
 
 def sync_folder(path: str) -> None:
     """Have the names of a folder survive the machine's power failing."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = places.enter(path).folder
     try:
-        os.fsync(descriptor)
+        os.fsync(descriptor.number)
     except OSError as error:
         locks.say_where(error, path)
         raise
     finally:
-        os.close(descriptor)
+        descriptor.close()
 
 
 def retire(root: Root, path: str) -> int:
@@ -383,16 +427,15 @@ def retire(root: Root, path: str) -> int:
     if descriptor is None:
         return 0
     try:
-        status = os.fstat(descriptor)
+        status = os.fstat(descriptor.number)
         size = status.st_size
         # One that was never written to its end has pages that a full file system could not give.
         whole = status.st_blocks * _BLOCK >= size
-        mine = status.st_uid == os.getuid()
-        if not (whole and mine and pool.keep(root, path, size)):
+        if not (whole and places.may_change(status) and pool.keep(root, path, descriptor, size)):
             pool.remove(root, path, descriptor)
         return ledger.pages(size)
     except OSError as error:
         locks.say_where(error, path)
         raise
     finally:
-        pool.unlock(descriptor)
+        locks.release(descriptor)

@@ -12,7 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 
 from bodega.layout import PAGE
-from bodega.memory.locks import FULL, Exclusive, no_room, say_where
+from bodega.memory import places
+from bodega.memory.locks import FULL, no_room, say_where
 from bodega.memory.root import Root
 
 _WHAT = "The count of the store's bytes"
@@ -33,13 +34,13 @@ class Count:
     __slots__ = ("_descriptor", "_lock", "_path", "total")
 
     def __init__(self, root: Root) -> None:
-        self._path = f"{root.locks}/usage"
-        self._lock = Exclusive(self._path, _WHAT)
+        self._path = places.join(root.locks, "usage")
+        self._lock = root.lock("usage", _WHAT)
 
     def __enter__(self) -> Count:  # noqa: PYI034 - Self is of Python 3.11
         self._descriptor = self._lock.__enter__()
         try:
-            self.total = int.from_bytes(os.pread(self._descriptor, _SIZE, 0), "little")
+            self.total = int.from_bytes(os.pread(self._descriptor.number, _SIZE, 0), "little")
         except BaseException as error:
             self._lock.__exit__(type(error), error, None)
             raise
@@ -57,7 +58,7 @@ class Count:
     def set(self, total: int) -> None:
         """Replace the count."""
         try:
-            os.pwrite(self._descriptor, total.to_bytes(_SIZE, "little"), 0)
+            os.pwrite(self._descriptor.number, total.to_bytes(_SIZE, "little"), 0)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -74,31 +75,32 @@ def recount(root: Root) -> int:
 
 def read(root: Root) -> int:
     """The total; takes no lock, and works where nothing can be written."""
+    path = places.join(root.locks, "usage")
     try:
-        descriptor = os.open(f"{root.locks}/usage", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = places.open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return 0
     try:
-        return int.from_bytes(os.pread(descriptor, _SIZE, 0), "little")
+        return int.from_bytes(os.pread(descriptor.number, _SIZE, 0), "little")
     except OSError as error:
-        say_where(error, f"{root.locks}/usage")
+        say_where(error, path)
         raise
     finally:
-        os.close(descriptor)
+        descriptor.close()
 
 
 def _folder_bytes(folder: str) -> int:
     total = 0
     try:
-        with os.scandir(folder) as entries:
+        with places.scan(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    total += _folder_bytes(entry.path)
+                    total += _folder_bytes(places.enter(places.join(folder, entry.name)))
                 elif not entry.name.startswith("."):  # What is said of a run is no segment.
                     with suppress(
                         FileNotFoundError
                     ):  # A draft of what is said of the store, which is no segment either.
                         total += pages(entry.stat(follow_symlinks=False).st_size)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0  # A folder that is gone since it was listed had nothing left.
     return total

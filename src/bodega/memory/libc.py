@@ -28,13 +28,20 @@ def map_over(address: int, length: int, protection: int, flags: int, descriptor:
         raise OSError(number, os.strerror(number))
 
 
-def rename_exchange(first: str, second: str) -> None:
+def rename_exchange(first: str, second: str, folder: int | None = None, of_second: int | None = None) -> None:
     """renameat2(2) with ``RENAME_EXCHANGE``: two names swap their files in one atomic step.
+
+    Args:
+        first: a path, relative to the folder where there is one.
+        second: another.
+        folder: descriptor of the folder of the first.
+        of_second: descriptor of that of the second.
 
     Raises:
         AttributeError: the C library lacks the call (glibc has it since 2.28).
         OSError: as renameat2(2); ``EINVAL`` where the file system cannot.
     """
-    if _libc().renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
+    old, new = (_AT_FDCWD if each is None else each for each in (folder, of_second))
+    if _libc().renameat2(old, os.fsencode(first), new, os.fsencode(second), _RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), first, None, second)

@@ -9,39 +9,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from contextlib import suppress
 from types import TracebackType
 
 from bodega.errors import BodegaError, StoreBusy, StoreFull
+from bodega.memory.descriptors import Descriptor, of_this_thread
+from bodega.memory.places import FOREIGN, Place, foreign, gone, open_file
 
 DEADLINE = 30.0
 """Seconds after which a lock that others hold for microseconds is reported as stuck."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
-_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_held: set[int] = set()
-
-
-def forget_in_child(descriptor: int) -> None:
-    """A child forked by another thread closes this descriptor: it would keep the lock, should the parent die."""
-    _held.add(descriptor)
-
-
-def close(descriptor: int) -> None:
-    """Close a descriptor that `forget_in_child` was told of."""
-    _held.discard(descriptor)
-    os.close(descriptor)
-
-
-def _close_in_child() -> None:
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_close_in_child)
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def say_where(error: BaseException | None, path: str) -> None:
@@ -62,10 +44,27 @@ def no_room(path: str, what: str) -> StoreFull:
 
 
 class Patience:
-    """Waits a little longer each time, until the deadline; then raises `StoreBusy`."""
+    """Waits a little longer each time, until the deadline; then raises `StoreBusy`.
 
-    def __init__(self, path: str, what: str, deadline: float | None = None) -> None:
+    Args:
+        path: of the locked file.
+        what: what it is, for the message.
+        deadline: seconds to wait at most, instead of `DEADLINE`.
+        status: of the locked file.
+
+    Raises:
+        StoreBusy: this thread has the lock itself, so that waiting would not help.
+    """
+
+    def __init__(self, path: str, what: str, deadline: float | None, status: os.stat_result) -> None:
         self._path, self._what = path, what
+        if any(each.is_exclusive and os.path.samestat(os.fstat(each.number), status) for each in of_this_thread()):
+            raise StoreBusy(
+                f"{what} ({path}) is locked by this very thread: a signal handler or a finalizer uses the store in the "
+                "middle of another operation of it. Have it note what is to be done, and do that afterwards. (If an "
+                "operation was interrupted: its lock goes with its traceback.)",
+                path=path,
+            )
         self._seconds = DEADLINE if deadline is None else deadline
         self._pause, self._end = 20e-6, time.monotonic() + self._seconds
 
@@ -102,11 +101,20 @@ def try_shared(descriptor: int) -> bool:
     return True
 
 
-def release(descriptor: int) -> None:
-    """Give up an exclusive lock by name: a forked child's copy of the descriptor would keep it past `os.close`."""
-    # Where the kernel has no memory for that, closing does it, which follows.
+def release(descriptor: Descriptor) -> None:
+    """Give up an exclusive lock and close its file; nothing, where that has been done or this is a forked child."""
+    if descriptor.number < 0:
+        return
+    unlock(descriptor)
+    descriptor.close()
+
+
+def unlock(descriptor: Descriptor) -> None:
+    """Give up an exclusive lock by name: a copy of the descriptor that a C library's fork made would keep it."""
+    # Where the kernel has no memory for that, closing does it.
     with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        fcntl.flock(descriptor.number, fcntl.LOCK_UN)
+    descriptor.is_exclusive = False
 
 
 class Exclusive:
@@ -118,38 +126,51 @@ class Exclusive:
         path: the lock file; made where it is missing, its folder is not.
         what: what the lock guards, for the message of `StoreBusy`.
         deadline: seconds to wait at most, instead of `DEADLINE`.
+        mode: of a lock file that is made.
     """
 
-    __slots__ = ("_deadline", "_descriptor", "_path", "_what")
+    __slots__ = ("_deadline", "_descriptor", "_mode", "_path", "_what")
 
-    def __init__(self, path: str, what: str, deadline: float | None = None) -> None:
-        self._path, self._what, self._deadline = path, what, deadline
+    def __init__(self, path: str, what: str, deadline: float | None = None, mode: int = 0o600) -> None:
+        self._path, self._what, self._deadline, self._mode = path, what, deadline, mode
 
-    def __enter__(self) -> int:
+    def __enter__(self) -> Descriptor:
+        self._descriptor = descriptor = self.open()
         try:
-            descriptor = os.open(self._path, _LOCK_FILE, 0o600)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise no_room(self._path, self._what) from error
-        self._descriptor = descriptor
-        forget_in_child(descriptor)
-        try:
-            if not try_exclusive(descriptor):
-                patience = Patience(self._path, self._what, self._deadline)
-                while not try_exclusive(descriptor):
+            if not try_exclusive(descriptor.number):
+                patience = Patience(self._path, self._what, self._deadline, os.fstat(descriptor.number))
+                while not try_exclusive(descriptor.number):
                     patience.wait()
         except BaseException as error:
-            close(descriptor)
+            descriptor.close()
             say_where(error, self._path)
+            raise
+        descriptor.is_exclusive = True
+        return descriptor
+
+    def open(self) -> Descriptor:
+        """Open the lock file, made where it is missing, without taking the lock."""
+        try:
+            descriptor = open_file(self._path, _LOCK_FILE, self._mode)
+            if isinstance(self._path, Place):
+                status = os.fstat(descriptor.number)
+                if not stat.S_ISREG(status.st_mode):
+                    raise foreign(self._path, self._what)
+                if status.st_mode & 0o777 != self._mode and status.st_uid == os.getuid():
+                    os.fchmod(descriptor.number, self._mode)
+        except FileNotFoundError as error:
+            # Its folder is not made anew here: others may still hold locks of the old one.
+            raise gone(os.path.dirname(os.path.dirname(self._path))) from error
+        except OSError as error:
+            if error.errno in FULL:
+                raise no_room(self._path, self._what) from error
+            if error.errno in FOREIGN:
+                raise foreign(self._path, self._what) from error
             raise
         return descriptor
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            release(self._descriptor)
-        finally:
-            close(self._descriptor)
+        release(self._descriptor)
         say_where(error, self._path)

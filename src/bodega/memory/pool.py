@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bodega.errors import SettingsError
-from bodega.memory import ledger, locks
+from bodega.memory import ledger, locks, places
+from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 
 MINIMUM_SIZE = 1 << 20
@@ -30,7 +31,7 @@ MOST_SHARE = 8
 class Warm(NamedTuple):
     """A segment taken from the pool: in the folder of temporary files, its exclusive lock held."""
 
-    descriptor: int
+    descriptor: Descriptor
     path: str
     size: int
 
@@ -42,21 +43,24 @@ def take(root: Root, need: int) -> Warm | None:
     fitting = [(size, name) for name, size in _segments(root) if need // 2 <= size <= 2 * need]
     # One that is long enough first: what it lacks would have to be written to new pages.
     for size, name in sorted(fitting, key=lambda item: (item[0] < need, abs(item[0] - need))):
-        path, temporary = f"{root.pool}/{name}", root.temporary()
+        path, temporary = places.join(root.pool, name), root.temporary()
         descriptor = seize(path, os.O_RDWR)
         if descriptor is None:
             continue
         try:
+            if not places.may_change(os.fstat(descriptor.number)):
+                locks.release(descriptor)
+                continue
             with ledger.Count(root):
-                os.rename(path, temporary)
+                places.rename(path, temporary)
         except BaseException:
-            unlock(descriptor)
+            locks.release(descriptor)
             raise
         return Warm(descriptor, temporary, size)
     return None
 
 
-def keep(root: Root, path: str, size: int) -> bool:
+def keep(root: Root, path: str, descriptor: Descriptor, size: int) -> bool:
     """Move a segment, whose exclusive lock the caller holds, into the pool if it has room; returns whether it did."""
     limit = root.size() // MOST_SHARE
     if not root.warm or not MINIMUM_SIZE <= size <= limit:
@@ -71,10 +75,10 @@ def keep(root: Root, path: str, size: int) -> bool:
     if total + size > limit or count >= MOST_SEGMENTS:
         return False
     # Without what was said of its object, such as that it is pinned.
-    os.chmod(path, root.file_mode)
+    os.fchmod(descriptor.number, root.file_mode)
     try:
         with ledger.Count(root):
-            os.rename(path, _place(root, size))
+            places.rename(path, _place(root, size))
     except OSError as error:
         if error.errno not in locks.FULL:
             raise
@@ -107,29 +111,27 @@ def prefault(root: Root, nbytes: int) -> None:
 def _add(root: Root, nbytes: int) -> None:
     """A new segment whose pages are there."""
     path = root.temporary()
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, flags, 0o600)
-        locks.forget_in_child(descriptor)
+        descriptor = places.open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
         try:
-            if not locks.try_exclusive(descriptor):
+            if not locks.try_exclusive(descriptor.number):
                 # A sweep was faster, and takes the empty file for a left-over.
                 return
             with ledger.Count(root) as count:
                 count.add(nbytes)
-                os.ftruncate(descriptor, nbytes)
+                os.ftruncate(descriptor.number, nbytes)
             offset = 0
             while offset < nbytes:
                 # A file system that fills up writes a part first.
-                offset += os.pwrite(descriptor, _ZEROS[: nbytes - offset], offset)
+                offset += os.pwrite(descriptor.number, _ZEROS[: nbytes - offset], offset)
             with ledger.Count(root):
-                os.rename(path, _place(root, nbytes))
+                places.rename(path, _place(root, nbytes))
         except BaseException:
             with suppress(OSError):
                 remove(root, path, descriptor)
             raise
         finally:
-            unlock(descriptor)
+            locks.release(descriptor)
     except OSError as error:
         if error.errno in locks.FULL:
             raise locks.no_room(path, "A segment to be kept warm") from error
@@ -138,12 +140,12 @@ def _add(root: Root, nbytes: int) -> None:
 
 
 def _place(root: Root, nbytes: int) -> str:
-    return f"{root.pool}/{time.time_ns():016x}-{nbytes:x}-{os.urandom(16).hex()}"
+    return places.join(root.pool, f"{time.time_ns():016x}-{nbytes:x}-{os.urandom(16).hex()}")
 
 
 def drop(root: Root, name: str) -> int:
     """Free one segment of the pool if nobody has it; returns its bytes."""
-    path = f"{root.pool}/{name}"
+    path = places.join(root.pool, name)
     descriptor = seize(path)
     if descriptor is None:
         return 0
@@ -153,14 +155,14 @@ def drop(root: Root, name: str) -> int:
         locks.say_where(error, path)
         raise
     finally:
-        unlock(descriptor)
+        locks.release(descriptor)
 
 
-def remove(root: Root, path: str, descriptor: int) -> int:
+def remove(root: Root, path: str, descriptor: Descriptor) -> int:
     """Free a segment whose exclusive lock the caller holds; returns its bytes."""
-    nbytes = ledger.pages(os.fstat(descriptor).st_size)
+    nbytes = ledger.pages(os.fstat(descriptor.number).st_size)
     with ledger.Count(root) as count:
-        os.unlink(path)
+        places.unlink(path)
         count.add(-nbytes)
     return nbytes
 
@@ -168,7 +170,7 @@ def remove(root: Root, path: str, descriptor: int) -> int:
 def drain(root: Root, need: int | None = None) -> int:
     """Free the oldest segments until ``need`` bytes are free, or all; returns how many bytes."""
     freed = 0
-    for name in sorted(os.listdir(root.pool)):
+    for name in _names(root):
         if need is not None and freed >= need:
             break
         freed += drop(root, name)
@@ -180,7 +182,7 @@ def size(root: Root) -> int:
     return sum(size for _, size in _segments(root))
 
 
-def seize(path: str, access: int = os.O_RDONLY) -> int | None:
+def seize(path: str, access: int = os.O_RDONLY) -> Descriptor | None:
     """Open a segment and take its exclusive lock.
 
     Returns:
@@ -188,41 +190,32 @@ def seize(path: str, access: int = os.O_RDONLY) -> int | None:
         so, and where it is no file at all (put there from outside).
     """
     try:
-        descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = places.open_file(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in _NOT_OURS:
             return None
         raise
-    locks.forget_in_child(descriptor)
     try:
-        locked = locks.try_exclusive(descriptor)
-        status = os.fstat(descriptor)
-        if locked and stat.S_ISREG(status.st_mode) and is_still(path, status):
+        descriptor.is_exclusive = locks.try_exclusive(descriptor.number)
+        status = os.fstat(descriptor.number)
+        if descriptor.is_exclusive and stat.S_ISREG(status.st_mode) and is_still(path, status):
             return descriptor
     except BaseException as error:
         # Closing gives up the lock as well.
-        locks.close(descriptor)
+        descriptor.close()
         locks.say_where(error, path)
         raise
-    if locked:
-        unlock(descriptor)
-    else:
-        locks.close(descriptor)
-    return None
-
-
-def unlock(descriptor: int) -> None:
-    """Give up the exclusive lock of a segment and close it."""
-    try:
+    if descriptor.is_exclusive:
         locks.release(descriptor)
-    finally:
-        locks.close(descriptor)
+    else:
+        descriptor.close()
+    return None
 
 
 def is_still(path: str, status: os.stat_result) -> bool:
     """Whether a path still names the file that was opened through it."""
     try:
-        now = os.stat(path, follow_symlinks=False)
+        now = places.status(path)
     except FileNotFoundError:
         return False
     return (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev)
@@ -231,9 +224,18 @@ def is_still(path: str, status: os.stat_result) -> bool:
 def _segments(root: Root) -> list[tuple[str, int]]:
     """Name and size of each, the oldest first."""
     found = []
-    for name in sorted(os.listdir(root.pool)):
+    for name in _names(root):
         try:
             found.append((name, int(name.split("-")[1], 16)))
         except (IndexError, ValueError):
             continue
     return found
+
+
+def _names(root: Root) -> list[str]:
+    """What the folder has, the oldest first; one that somebody cleaned away is made again, since it holds nothing."""
+    try:
+        return sorted(places.listing(root.pool))
+    except FileNotFoundError:
+        root.make_pool()
+        return []

@@ -11,15 +11,19 @@ import json
 import os
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, UnsupportedPlatform
+from bodega.memory import places
 from bodega.memory.capabilities import Capabilities, probe
+from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
-from bodega.memory.locks import Exclusive
+from bodega.memory.locks import FULL, Exclusive, no_room, say_where
+from bodega.memory.places import foreign, gone
 from bodega.settings import ROOT_VARIABLE, expand
 
 FORMAT = 1
@@ -28,8 +32,10 @@ LOCK_FILES = (
     "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
     *(f"transfer-{stripe:04}" for stripe in range(256)),
 )  # fmt: skip
+_PARENT = 0o755
 _GROUP_FOLDER = 0o2770
 _GROUP_FILE = 0o640
+_GROUP_LOCK = 0o660
 _FOLDERS = ("runs", "tmp", "pool", "locks")
 
 
@@ -87,41 +93,58 @@ class Root:
         """Complain where the root is gone: what it held must not look as if it had never been there.
 
         Raises:
-            RootError: it is.
+            RootError: it is, or a part of it that cannot be made again.
         """
-        if not os.path.isdir(self.tmp):
-            raise RootError(
-                f"The root {self.path} is gone, or a part of it: somebody removed or unmounted it while the store was open. "
-                "Bring it back, or open the store again to make a new one.",
-                path=str(self.path),
-                reason="removed",
-            )
+        if not all(os.path.isdir(self.path / part) for part in _FOLDERS if part != "pool"):
+            raise gone(str(self.path))
 
     @property
     def file_mode(self) -> int:
         """Of a segment that is not pinned."""
         return _GROUP_FILE if self.group else 0o600
 
-    def share(self, descriptor: int) -> None:
+    def share(self, descriptor: Descriptor) -> None:
         """Let the group read a file, where the root is shared with one."""
         if self.group:
-            os.fchmod(descriptor, _GROUP_FILE)
+            os.fchmod(descriptor.number, _GROUP_FILE)
 
-    def make_folder(self, path: str) -> None:
-        """Make a folder of a run, and see to it that whoever may put objects can put some there."""
-        if not self.group:
-            os.makedirs(path, mode=0o700, exist_ok=True)
-            return
-        # With its mode before it has its name: a member of the group may come at any time.
-        draft = self.temporary()
-        os.mkdir(draft, 0o700)
-        os.chmod(draft, _GROUP_FOLDER)
+    def run_folder(self, filename: str) -> str:
+        """The folder of a run.
+
+        Raises:
+            FileNotFoundError: it is not there (in a root of one user, whatever is done in it says so).
+            NotADirectoryError: another file is in its place, or a link.
+        """
+        return places.join(self.runs, filename)
+
+    def make_run(self, filename: str) -> None:
+        """Make the folder of a run, and see to it that whoever may put objects can put some there.
+
+        Raises:
+            RootError: the root is gone.
+        """
+        self._make_folder(places.join(self.runs, filename))
+
+    def make_pool(self) -> None:
+        """Make the folder of warm segments anew.
+
+        Raises:
+            RootError: the root is gone.
+        """
+        self._make_folder(places.join(self._itself(), "pool"))
+
+    def _make_folder(self, path: str) -> None:
         try:
-            os.rename(draft, path)
-        except OSError:
-            os.rmdir(draft)
-            if not os.path.isdir(path):
-                raise
+            places.make_folder(path)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            self.require()
+            raise
+
+    def lock(self, name: str, what: str, deadline: float | None = None) -> Exclusive:
+        """The exclusive lock of a lock file; see `locks.Exclusive`."""
+        return Exclusive(places.join(self.locks, name), what, deadline)
 
     def free(self) -> int:
         """Bytes that this user can still write to the file system."""
@@ -135,11 +158,124 @@ class Root:
 
     def temporary(self) -> str:
         """A path for a segment without a name; nobody else will ever pick it."""
-        return f"{self.tmp}/{os.urandom(16).hex()}"
+        return places.join(self.tmp, os.urandom(16).hex())
 
     def temporary_names(self) -> Exclusive:
         """The lock between making a temporary file by name and locking it; a sweep holds it for each look."""
-        return Exclusive(f"{self.locks}/temporaries", "The folder of temporary files")
+        return self.lock("temporaries", "The folder of temporary files")
+
+    def read(self, name: str) -> bytes:
+        """What is said of the store in a file of the root.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            RootError: it is no file of a store, but a link, a folder or the like.
+        """
+        return places.read_small(places.join(self._itself(), name))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Say something of the store in a file of the root, in one atomic step.
+
+        Raises:
+            StoreFull: the file system has no room.
+        """
+        self.write_small(places.join(self._itself(), name), data, "What is said of the store")
+
+    def write_small(self, path: str, data: bytes, what: str) -> None:
+        """Let a small file hold some bytes, in one atomic step: whoever wrote it before may be another user.
+
+        Args:
+            path: of the file.
+            data: what it is to hold.
+            what: what the file says, for messages.
+
+        Raises:
+            StoreFull: the file system has no room.
+        """
+        # Held so long that no sweep takes the draft for a left-over.
+        with self.temporary_names():
+            draft = self.temporary()
+            try:
+                descriptor = places.open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+                try:
+                    self.share(descriptor)
+                    os.pwrite(descriptor.number, data, 0)
+                    places.rename(draft, path)
+                finally:
+                    descriptor.close()
+            except BaseException as error:
+                with suppress(OSError):
+                    places.unlink(draft)
+                if isinstance(error, OSError) and error.errno in FULL:
+                    raise no_room(path, what) from error
+                say_where(error, path)
+                raise
+
+    def _itself(self) -> str:
+        return str(self.path)
+
+
+class SharedRoot(Root):
+    """A root of a group: any member could make a link of anything at any time, so its folders are opened for each use."""
+
+    def _itself(self) -> str:
+        try:
+            return places.enter(str(self.path), follow=True)
+        except FileNotFoundError:
+            raise gone(str(self.path)) from None
+
+    def _part(self, name: str) -> str:
+        path = places.join(self._itself(), name)
+        try:
+            return places.enter(path)
+        except FileNotFoundError:
+            if name == "pool":
+                raise
+            raise gone(str(self.path)) from None
+        except NotADirectoryError:
+            raise foreign(path, "A folder of the store") from None
+
+    @property
+    def runs(self) -> str:
+        """Folder of one folder per run."""
+        return self._part("runs")
+
+    @property
+    def tmp(self) -> str:
+        """Folder of segments that have no name: being published, or replaced and still mapped."""
+        return self._part("tmp")
+
+    @property
+    def pool(self) -> str:
+        """Folder of segments kept warm."""
+        return self._part("pool")
+
+    @property
+    def locks(self) -> str:
+        """Folder of lock files."""
+        return self._part("locks")
+
+    def run_folder(self, filename: str) -> str:
+        """The folder of a run."""
+        return places.enter(super().run_folder(filename))
+
+    def _make_folder(self, path: str) -> None:
+        # With its mode before it has its name: a member of the group may come at any time.
+        draft = self.temporary()
+        places.make_folder(draft)
+        try:
+            opened = places.enter(draft)
+            os.fchmod(opened.folder.number, _GROUP_FOLDER)
+            places.rename(draft, path)
+        except OSError:
+            places.remove_folder(draft)
+            self.require()
+            if not stat.S_ISDIR(places.status(path).st_mode):
+                raise
+
+    def lock(self, name: str, what: str, deadline: float | None = None) -> Exclusive:
+        """The exclusive lock of a lock file, which all members can take."""
+        return Exclusive(places.join(self.locks, name), what, deadline, _GROUP_LOCK)
 
 
 def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False, warm: bool = True) -> Root:
@@ -179,7 +315,7 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
             "use tmpfs or a local disk",
         )
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_root(folder)
     except FileExistsError:
         _refuse(folder, "it is not a folder", "remove it or choose another path")
     except OSError as error:
@@ -187,7 +323,8 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
     _check_owner(folder, group)
     try:
         facts = _enter(folder, group)
-        root = Root(folder, facts.portable_names, Capabilities(), facts.group, warm)
+        kind = SharedRoot if facts.group else Root
+        root = kind(folder, facts.portable_names, Capabilities(), facts.group, warm)
         # A sweep must neither remove the files that are tried on, nor hold the locks that are tried.
         with root.temporary_names():
             return replace(root, capabilities=probe(root.tmp))
@@ -195,6 +332,14 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         raise
     except OSError as error:
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
+
+
+def _make_root(folder: Path) -> None:
+    """Make a root and what is missing above it: nobody else may ever write there, whatever the umask."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            parent.mkdir(mode=_PARENT, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _check_link(folder: Path) -> None:
@@ -250,7 +395,7 @@ def _share_folder(folder: Path) -> None:
     for name in LOCK_FILES:
         lock = folder / "locks" / name
         lock.touch(mode=0o600)
-        lock.chmod(0o660)
+        lock.chmod(_GROUP_LOCK)
 
 
 def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
@@ -271,12 +416,12 @@ class _Facts(NamedTuple):
 def _enter(folder: Path, group: bool) -> _Facts:
     """Make what is missing in a root."""
     marker = folder / MARKER
-    if not marker.exists():
-        foreign = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
-        if foreign := {name for name in foreign if not name.startswith(MARKER)}:
+    if not os.path.lexists(marker):
+        others = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
+        if others := {name for name in others if not name.startswith(MARKER)}:
             _refuse(
                 folder,
-                f"it already holds other things ({', '.join(sorted(foreign)[:3])})",
+                f"it already holds other things ({', '.join(sorted(others)[:3])})",
                 "choose an empty or a new folder",
             )
         # Two processes may be first at once: each writes its own file, one of them becomes the marker.
@@ -284,6 +429,7 @@ def _enter(folder: Path, group: bool) -> _Facts:
         facts = {"format": FORMAT, "portable_names": _folds_names(folder), "group": group}
         if group:
             _share_folder(folder)
+        draft.touch(mode=0o600)
         draft.write_text(json.dumps(facts), encoding="utf-8")
         if group:
             draft.chmod(_GROUP_FILE)
@@ -296,7 +442,7 @@ def _enter(folder: Path, group: bool) -> _Facts:
     for name in _FOLDERS:
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     try:
-        facts = json.loads(marker.read_bytes())
+        facts = json.loads(places.read_small(str(marker)))
         version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts.get("group")))
     except (ValueError, KeyError, TypeError) as error:
         raise LayoutError(

@@ -9,7 +9,7 @@ import os
 import time
 from typing import NamedTuple
 
-from bodega.memory import files, ledger, pool
+from bodega.memory import files, ledger, places, pool
 from bodega.memory.root import Root
 
 INTERVAL = 15.0
@@ -49,21 +49,20 @@ def sweep_some(root: Root) -> Swept:
 
 def is_due(root: Root) -> bool:
     """Whether a small sweep is due, of all processes; says so to one caller only."""
-    path = f"{root.locks}/swept"
-    now = time.time()
+    descriptor = root.lock("swept", "The time of the last sweep").open()
     try:
-        if now - os.stat(path).st_mtime < INTERVAL:
+        if time.time() - os.fstat(descriptor.number).st_mtime < INTERVAL:
             return False
-        os.utime(path)
-    except FileNotFoundError:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return False
+        os.utime(descriptor.number)
+    finally:
+        descriptor.close()
     return True
 
 
 def leftovers(root: Root) -> list[str]:
     """Paths of segments without a name: of a crash, being written, or replaced and still mapped."""
-    return [f"{root.tmp}/{filename}" for filename in os.listdir(root.tmp)]
+    folder = root.tmp
+    return [places.join(folder, filename) for filename in places.listing(folder)]
 
 
 def _free(root: Root, paths: list[str]) -> Swept:

@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 
 from bodega import layout
 from bodega.codecs import Sink
-from bodega.errors import LayoutError
-from bodega.memory import files, lease, ledger, locks
+from bodega.errors import LayoutError, RootError
+from bodega.memory import files, lease, ledger, locks, places
+from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
 from bodega.settings import current_task
@@ -123,11 +124,14 @@ class DirectoryTier:
         Raises:
             LayoutError: there is a folder in its place.
         """
-        folder, filename = self._folder(run), self._filename(name)
+        # Not opened yet: the folder is made as late as it is needed.
+        folder, filename = f"{self.root.path}/runs/{self._run_filename(run)}", self._filename(name)
         try:
             draft.publish(folder, filename, synced=synced)
         except IsADirectoryError:
             raise _is_a_folder(f"{folder}/{filename}") from None
+        except NotADirectoryError:
+            raise _is_no_folder(folder) from None
 
     def open(self, run: str, name: str, *, touch: bool = True) -> Stored | None:
         """Take the lease of an object and read or map it.
@@ -140,39 +144,38 @@ class DirectoryTier:
         Raises:
             LayoutError: damaged.
         """
-        path = self._path(run, name)
-        opened = self._open(path)
+        opened = self._open(run, name)
         if opened is None:
             return None
-        descriptor, status = opened
+        path, descriptor, status = opened
         try:
             # A small file in one read; of a large one the first page, which nearly always has the description.
             head: bytes | bytearray
             if status.st_size <= SMALL:
                 head = bytearray(status.st_size)
-                os.preadv(descriptor, [head], 0)
+                os.preadv(descriptor.number, [head], 0)
             else:
-                head = os.pread(descriptor, _FIRST_READ, 0)
+                head = os.pread(descriptor.number, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
             data: bytearray | mmap.mmap
             if isinstance(head, bytearray):
                 data = head
             elif header.total <= SMALL:
                 data = bytearray(header.total)
-                os.preadv(descriptor, [data], 0)
+                os.preadv(descriptor.number, [data], 0)
             else:
-                data = lease.map_private(descriptor, header.total, self.root.capabilities)
+                data = lease.map_private(descriptor.number, header.total, self.root.capabilities)
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
                 try:
-                    os.utime(descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+                    os.utime(descriptor.number, ns=(time.time_ns(), status.st_mtime_ns))
                 except OSError:
                     pass  # A root that can only be read has no evictions that would need the age.
         except OSError as error:
             locks.say_where(error, path)
             raise
         finally:
-            os.close(descriptor)
+            descriptor.close()
         view = memoryview(data)[: header.total]
         # Of a mapping the first page would have to be faulted in.
         known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
@@ -186,24 +189,23 @@ class DirectoryTier:
         Raises:
             LayoutError: damaged.
         """
-        path = self._path(run, name)
-        opened = self._open(path)
+        opened = self._open(run, name)
         if opened is None:
             return None
-        descriptor, status = opened
+        path, descriptor, status = opened
         try:
-            head = os.pread(descriptor, _FIRST_READ, 0)
+            head = os.pread(descriptor.number, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
             end = header.description_offset + header.block_length
             if end <= len(head):
                 block = head[header.description_offset : end]
             else:
-                block = os.pread(descriptor, header.block_length, header.description_offset)
+                block = os.pread(descriptor.number, header.block_length, header.description_offset)
         except OSError as error:
             locks.say_where(error, path)
             raise
         finally:
-            os.close(descriptor)
+            descriptor.close()
         return layout.parse_description(header, head, block, owner=(run, name), path=path).info
 
     def check(self, run: str, name: str) -> None:
@@ -212,42 +214,56 @@ class DirectoryTier:
         Raises:
             InvalidName: it cannot be kept.
         """
-        self._path(run, name)
+        self._run_filename(run)
+        self._filename(name)
 
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
-        return os.path.lexists(self._path(run, name))
+        try:
+            return places.exists(self._path(run, name))
+        except FileNotFoundError:
+            return False
 
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns its bytes in whole pages, or None where there was none."""
-        path = self._path(run, name)
         try:
-            return files.remove(self.root, path)
+            return files.remove(self.root, self._path(run, name))
         except FileNotFoundError:
+            self.root.require()
             return None
-        except IsADirectoryError:
-            raise _is_a_folder(path) from None
+        except IsADirectoryError as error:
+            raise _is_a_folder(error.filename) from None
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
-        return sorted(self._scan(self._folder(run)))
+        return sorted(self._scan(run))
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
-        return sorted(run for run in self._scan(self.root.runs) if self._scan(self._folder(run)))
+        return sorted(run for run in self._run_names() if self._scan(run))
 
     def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
-        folder = self._folder(run)
+        """Take all names of a run away; returns how many there were.
+
+        Raises:
+            LayoutError: the folder of the run is a link or another file.
+        """
         dropped = 0
+        try:
+            folder = places.enter(self._folder(run))
+        except FileNotFoundError:
+            return 0
+        except NotADirectoryError as error:
+            raise _is_no_folder(error.filename) from None
         for name in self.names(run):
             with suppress(LayoutError):  # A folder in its place; it stays, and so does the run's.
                 dropped += self.delete(run, name) is not None
         try:
-            for filename in os.listdir(folder):
+            for filename in places.listing(folder):
                 if filename.startswith("."):  # What is said of the run, such as its time-to-live.
-                    os.unlink(f"{folder}/{filename}")
-            os.rmdir(folder)
+                    with suppress(IsADirectoryError):  # It stays, and so does the run's folder.
+                        places.unlink(places.join(folder, filename))
+            places.remove_folder(places.join(self.root.runs, self._run_filename(run)))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -323,9 +339,9 @@ class DirectoryTier:
     def by_age(self) -> list[Entry]:
         """All objects, the least recently used first."""
         found = []
-        for run in self._scan(self.root.runs):
+        for run in self._run_names():
             try:
-                with os.scandir(self._folder(run)) as entries:
+                with places.scan(self._folder(run)) as entries:
                     for entry in entries:
                         status = entry.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode) and is_filename(entry.name, self.root.portable_names):
@@ -356,89 +372,105 @@ class DirectoryTier:
 
     def pin(self, run: str, name: str, pinned: bool) -> bool:
         """Keep an object from being moved to a lower tier, or no longer; returns whether there is one."""
+        opened = self._open(run, name)
+        if opened is None:
+            return False
+        path, descriptor, _ = opened
         try:
             # A bit of the file's mode, so that it holds for all processes and goes with the object.
-            os.chmod(self._path(run, name), self.root.file_mode | (stat.S_ISVTX if pinned else 0))
-        except FileNotFoundError:
-            return False
+            os.fchmod(descriptor.number, self.root.file_mode | (stat.S_ISVTX if pinned else 0))
+        except OSError as error:
+            locks.say_where(error, path)
+            raise
+        finally:
+            descriptor.close()
         return True
 
     def set_time_to_live(self, run: str, seconds: float) -> None:
         """Let a run be dropped once nothing was put into it for so long."""
-        path = f"{self._folder(run)}/{_TIME_TO_LIVE}"
         text = f"{seconds}".encode()
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except FileNotFoundError:
-            return  # The run was dropped meanwhile.
-        except OSError as error:
-            if error.errno in locks.FULL:
-                raise locks.no_room(path, "The time to live of a run") from error
-            raise
-        try:
-            self.root.share(descriptor)
-            if os.pread(descriptor, 64, 0) != text:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, text, 0)
-        except OSError as error:
-            if error.errno in locks.FULL:
-                raise locks.no_room(path, "The time to live of a run") from error
-            locks.say_where(error, path)
-            raise
-        finally:
-            os.close(descriptor)
+        with suppress(FileNotFoundError):  # The run was dropped meanwhile.
+            path = places.join(self._folder(run), _TIME_TO_LIVE)
+            try:
+                if places.read_small(path) == text:
+                    return
+            except FileNotFoundError:
+                pass
+            # A new file, for the old one may be another user's.
+            self.root.write_small(path, text, "The time to live of a run")
 
     def time_to_live(self, run: str) -> float | None:
         """What was set for a run, in seconds."""
         try:
-            with open(f"{self._folder(run)}/{_TIME_TO_LIVE}", encoding="ascii") as file:
-                return float(file.read())
+            return float(places.read_small(places.join(self._folder(run), _TIME_TO_LIVE)))
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None  # None is set, or it is being written.
+            return None  # None is set.
+        except RootError:
+            return None  # What is no file says nothing.
 
     def expired_runs(self) -> list[str]:
         """The runs whose time is up."""
         expired = []
-        for run in self._scan(self.root.runs):
+        for run in self._run_names():
             seconds = self.time_to_live(run)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 # A folder changes with every name that comes, changes or goes.
-                if seconds is not None and time.time() > os.stat(self._folder(run)).st_mtime + seconds:
+                if seconds is not None and time.time() > places.status(self._folder(run)).st_mtime + seconds:
                     expired.append(run)
         return sorted(expired)
 
     def _folder(self, run: str) -> str:
-        return f"{self.root.runs}/{to_filename(run, portable=self.root.portable_names, what='run')}"
+        """The folder of a run; see `Root.run_folder`."""
+        return self.root.run_folder(self._run_filename(run))
+
+    def _run_filename(self, run: str) -> str:
+        return to_filename(run, portable=self.root.portable_names, what="run")
 
     def _filename(self, name: str) -> str:
         return to_filename(name, portable=self.root.portable_names)
 
     def _path(self, run: str, name: str) -> str:
-        return f"{self._folder(run)}/{self._filename(name)}"
-
-    def _scan(self, folder: str) -> list[str]:
+        filename = self._filename(name)
         try:
-            return [
-                from_filename(filename)
-                for filename in os.listdir(folder)
-                if is_filename(filename, self.root.portable_names)
-            ]
+            return places.join(self._folder(run), filename)
+        except NotADirectoryError as error:
+            raise _is_no_folder(error.filename) from None
+
+    def _scan(self, run: str) -> list[str]:
+        try:
+            return self._names_in(self._folder(run))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _open(self, path: str) -> tuple[int, os.stat_result] | None:
+    def _run_names(self) -> list[str]:
         try:
+            return self._names_in(self.root.runs)
+        except FileNotFoundError:
+            return []
+
+    def _names_in(self, folder: str) -> list[str]:
+        return [
+            from_filename(filename)
+            for filename in places.listing(folder)
+            if is_filename(filename, self.root.portable_names)
+        ]
+
+    def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result] | None:
+        try:
+            path = self._path(run, name)
             descriptor, status = files.open_shared(path)
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise _is_no_folder(os.path.dirname(error.filename)) from None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
         if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
+            descriptor.close()
             raise layout.damaged(path, "it is not a file")
-        return descriptor, status
+        return path, descriptor, status
 
 
 def _is_a_folder(path: str) -> LayoutError:
@@ -446,4 +478,13 @@ def _is_a_folder(path: str) -> LayoutError:
         f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
         path=path,
         reason="folder",
+    )
+
+
+def _is_no_folder(path: str) -> LayoutError:
+    return LayoutError(
+        f"{path} is a link or a file, where the folder of a run should be: it was put there from outside. Remove it by "
+        "hand.",
+        path=path,
+        reason="not a folder",
     )

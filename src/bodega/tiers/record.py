@@ -11,7 +11,6 @@ import os
 from typing import Any
 
 from bodega.errors import LayoutError, SettingsError
-from bodega.memory import locks
 from bodega.memory.root import MARKER, Root
 
 _FILE = "store.json"
@@ -55,7 +54,7 @@ def claim(lower: Root, owner: Root) -> None:
 def _read(root: Root, name: str) -> dict[str, Any]:
     path = root.path / name
     try:
-        text = path.read_bytes()
+        text = root.read(name)
     except FileNotFoundError:
         return {}
     try:
@@ -71,15 +70,4 @@ def _read(root: Root, name: str) -> dict[str, Any]:
 
 
 def _write(root: Root, name: str, facts: dict[str, Any]) -> None:
-    draft = root.temporary()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        root.share(descriptor)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(facts, file)
-        os.rename(draft, root.path / name)
-    except OSError as error:
-        os.unlink(draft)
-        if error.errno in locks.FULL:
-            raise locks.no_room(str(root.path / name), "What is said of the store") from error
-        raise
+    root.write(name, json.dumps(facts).encode())

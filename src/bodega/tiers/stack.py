@@ -28,7 +28,7 @@ from bodega.errors import (
     StoreFull,
     TierError,
 )
-from bodega.memory import ledger, locks
+from bodega.memory import ledger
 from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
@@ -268,8 +268,7 @@ class TierStack:
     @contextmanager
     def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
         stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
-        path = f"{self.top.root.locks}/transfer-{stripe:04}"
-        with locks.Exclusive(path, f"The transfer of {name!r} between tiers", deadline):
+        with self.top.root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline):
             yield
 
     def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:

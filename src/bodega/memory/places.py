@@ -1,0 +1,228 @@
+"""Files by the folder that they are in: what a path leads to may change, what an open folder holds does not.
+
+In a root that others may write to, any folder or file can become a link while it is looked up, and lead to a file of
+whoever follows it. There a path is a `Place`: it knows its open folder, and every call looks its last part up in that.
+Elsewhere it is plain text, since nobody else can enter. No function here follows a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from bodega.errors import RootError
+from bodega.memory import libc
+from bodega.memory.descriptors import Descriptor
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+FOREIGN = {errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
+"""What the opening of a link, a folder or the like says that should be a file."""
+_SMALL = 1 << 20
+
+
+class Place(str):
+    """A path whose folder is open: the text is for people."""
+
+    __slots__ = ("folder", "name")
+    name: str
+    """Of the file in the folder; ``.`` is the folder itself."""
+    folder: Descriptor
+
+    @classmethod
+    def in_folder(cls, text: str, folder: Descriptor, name: str = ".") -> Place:
+        """The place of a name in an open folder."""
+        place = cls(text)
+        place.name, place.folder = name, folder
+        return place
+
+
+def enter(path: str, *, follow: bool = False) -> Place:
+    """Open a folder.
+
+    Args:
+        path: of the folder.
+        follow: it may be a link.
+
+    Raises:
+        NotADirectoryError: it is another file, or a link.
+    """
+    return Place.in_folder(path, open_file(path, _FOLDER | (0 if follow else os.O_NOFOLLOW)))
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a name in a folder."""
+    text = f"{folder}/{name}"
+    return Place.in_folder(text, folder.folder, name) if isinstance(folder, Place) else text
+
+
+def _where(path: str) -> tuple[str, int | None]:
+    return (path.name, path.folder.number) if isinstance(path, Place) else (path, None)
+
+
+def open_file(path: str, flags: int, mode: int = 0o600) -> Descriptor:
+    """Open a file; as open(2)."""
+    name, folder = _where(path)
+    try:
+        return Descriptor(name, flags, mode, folder)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def status(path: str) -> os.stat_result:
+    """What lstat(2) says of a file."""
+    name, folder = _where(path)
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at a path."""
+    try:
+        status(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def unlink(path: str) -> None:
+    """Take a file's name away."""
+    name, folder = _where(path)
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def rename(source: str, target: str) -> None:
+    """Move a file or a folder, over what is there."""
+    (name, folder), (new, into) = _where(source), _where(target)
+    try:
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=into)
+    except OSError as error:
+        error.filename, error.filename2 = source, target
+        raise
+
+
+def exchange(first: str, second: str) -> None:
+    """Let two names swap their files in one step."""
+    (name, folder), (other, of_other) = _where(first), _where(second)
+    try:
+        libc.rename_exchange(name, other, folder, of_other)
+    except OSError as error:
+        error.filename, error.filename2 = first, second
+        raise
+
+
+def link(descriptor: Descriptor, path: str) -> None:
+    """Give a nameless file a name, which must be free."""
+    name, folder = _where(path)
+    # ``os.link`` calls linkat(2), which follows the link in ``/proc``, only when it is passed a folder's descriptor; any
+    # will do for an absolute path.
+    try:
+        os.link(
+            f"/proc/self/fd/{descriptor.number}",
+            name,
+            src_dir_fd=descriptor.number,
+            dst_dir_fd=folder,
+            follow_symlinks=True,
+        )
+    except OSError as error:
+        error.filename, error.filename2 = path, None
+        raise
+
+
+def make_folder(path: str, mode: int = 0o700) -> None:
+    """Make one folder; those above it must be there."""
+    name, folder = _where(path)
+    try:
+        os.mkdir(name, mode, dir_fd=folder)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def remove_folder(path: str) -> None:
+    """Remove an empty folder."""
+    name, folder = _where(path)
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    """As ``os.scandir``."""
+    if not isinstance(folder, Place):
+        return os.scandir(folder)
+    try:
+        return os.scandir(folder.folder.number)
+    except OSError as error:
+        error.filename = folder
+        raise
+
+
+def listing(folder: str) -> list[str]:
+    """The names in a folder."""
+    try:
+        return os.listdir(folder.folder.number if isinstance(folder, Place) else folder)
+    except OSError as error:
+        error.filename = folder
+        raise
+
+
+def may_change(found: os.stat_result) -> bool:
+    """Whether a file's bytes may be written over: it is this user's, and has no other name, such as in a backup."""
+    return found.st_uid == os.getuid() and found.st_nlink <= 1
+
+
+def read_small(path: str) -> bytes:
+    """What a small file holds.
+
+    Raises:
+        RootError: it is no file, but a link, a folder or the like.
+    """
+    try:
+        descriptor = open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in FOREIGN:
+            raise foreign(path, "What is said of the store") from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor.number).st_mode):
+            raise foreign(path, "What is said of the store")
+        return os.pread(descriptor.number, _SMALL, 0)
+    except OSError as error:
+        if not isinstance(error, RootError):
+            error.filename = path
+        raise
+    finally:
+        descriptor.close()
+
+
+def gone(root: str) -> RootError:
+    """The error where the folder of a store is not there any more: what it held must not look as if it had never been."""
+    return RootError(
+        f"The root {root} is gone, or a part of it: somebody removed or unmounted it while the store was open. "
+        "Bring it back, or open the store again to make a new one.",
+        path=root,
+        reason="removed",
+    )
+
+
+def foreign(path: str, what: str) -> RootError:
+    """The error for what is at a path where a file of a store should be."""
+    return RootError(
+        f"{path} ({what}) is no file of a store, but a link, a folder or the like: it was put there from outside. Remove "
+        "it by hand.",
+        path=path,
+        reason="foreign",
+    )
