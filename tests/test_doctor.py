@@ -70,7 +70,7 @@ def test_no_remedy_changes_the_mode_of_a_folder_that_is_no_store(tmp_path: Path)
 def test_a_root_of_another_user_is_an_error(root: Path) -> None:
     finding = c.check_root(root, os.getuid() + 1)
     assert finding.level == "error"
-    assert f"belongs to user {os.getuid()}" in finding.finding
+    assert f"belongs to another user (uid {os.getuid()}" in finding.finding
 
 
 def test_a_file_and_a_dangling_link_are_errors(tmp_path: Path) -> None:

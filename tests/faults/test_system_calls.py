@@ -251,8 +251,8 @@ def verdict(store, scenario, error, held):
     gc.collect(0)
     if (now := descriptors()) != held:
         yield f"descriptors left: {dict(now.items() - held.items())}"
-    if memory_descriptors._all():
-        yield f"descriptors remembered: {memory_descriptors._all()}"
+    if open_still := list(memory_descriptors.of_this_thread()):
+        yield f"descriptors remembered: {open_still}"
     for path in sorted(Path(store.root, "locks").iterdir()):
         with open(path, "rb") as file:
             try:

@@ -2,12 +2,16 @@
 
 import codecs
 import os
+import shutil
 import stat
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bodega
+from bodega.doctor.checks import check_root
 from bodega.errors import RootError
 
 GROUP = 54_321
@@ -93,3 +97,146 @@ def test_a_root_of_one_user_stays_so(root):
     bodega.open(root)
     with pytest.raises(RootError, match="one user"):
         bodega.open(root, group=True)
+
+
+# --- what a member may put there ---
+
+
+VICTIM = 7002
+
+
+def precious(parent, owner):
+    """A folder of a user's, with a file in it."""
+    parent.chmod(0o755)
+    folder = parent / "keys"
+    folder.mkdir(mode=0o700)
+    (folder / "id").write_bytes(b"precious")
+    (folder / "id").chmod(0o600)
+    for path in (folder, folder / "id"):
+        os.chown(path, owner, -1)
+    return folder
+
+
+@pytest.fixture
+def elsewhere():
+    parent = tempfile.mkdtemp(prefix="bodega-test-", dir="/dev/shm")
+    yield precious(Path(parent), VICTIM)
+    shutil.rmtree(parent)
+
+
+def make_fifo(path):
+    os.mkfifo(path)
+    os.chmod(path, 0o666)
+
+
+def is_untouched(folder):
+    status = (folder / "id").stat()
+    return (folder / "id").read_bytes() == b"precious" and stat.S_IMODE(status.st_mode) == 0o600
+
+
+@pytest.mark.parametrize("act", [
+    lambda store: store.drop_run("nightly"),
+    lambda store: store.with_run("nightly").delete("id"),
+    lambda store: store.with_run("nightly").put("id", 1),
+    lambda store: store.with_run("nightly").get("id"),
+    lambda store: store.with_run("nightly").pin("id"),
+    lambda store: store.with_run("nightly").exists("id"),
+    lambda store: store.sweep(),
+    lambda store: store.runs(),
+])  # fmt: skip
+def test_a_run_that_is_a_link_leads_nowhere(shared, root, elsewhere, act):
+    os.symlink(elsewhere, root / "runs" / "nightly")
+    said = as_user(VICTIM, [GROUP], lambda: act(bodega.open(root, group=True)))
+    assert "LayoutError" in said or not said[:1].isalpha() or said.startswith("Swept")
+    assert is_untouched(elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["id"]
+
+
+@pytest.mark.parametrize("part", ["runs", "tmp", "pool", "locks"])
+def test_a_folder_of_the_root_that_is_a_link_leads_nowhere(shared, root, elsewhere, part):
+    shared.put("x", np.ones(300_000))
+    os.rename(root / part, root / f"{part}-old")
+    os.symlink(elsewhere, root / part)
+
+    def work():
+        store = bodega.open(root, group=True)
+        store.put("x", np.ones(300_000))
+        store.sweep(empty_pool=True)
+
+    assert as_user(VICTIM, [GROUP], work).startswith("RootError")
+    assert is_untouched(elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["id"]
+
+
+def test_an_object_that_is_a_link_is_neither_pinned_nor_removed_through(shared, root, elsewhere):
+    shared.with_run("mine").put("y", 1)
+    os.symlink(elsewhere / "id", root / "runs" / "mine" / "x")
+
+    def work(act):
+        return as_user(VICTIM, [GROUP], lambda: act(bodega.open(root, group=True, run="mine")))
+
+    assert "LayoutError" in work(lambda store: store.pin("x"))
+    assert "LayoutError" in work(lambda store: store.get("x"))
+    work(lambda store: store.delete("x"))
+    assert is_untouched(elsewhere)
+
+
+@pytest.mark.parametrize("make", [make_fifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+@pytest.mark.parametrize("place", ["runs/old/.time-to-live", "runs/old/x", "tmp/" + "0" * 32, "pool/0-100000-0"])
+def test_what_is_no_file_stops_nobody(shared, root, make, place):
+    shared.with_run("old").put("y", 1)
+    make(root / place)
+
+    def work():
+        store = bodega.open(root, group=True)
+        store.put("x", np.ones(300_000))
+        store.sweep()
+        return store.usage().runs
+
+    assert as_user(VICTIM, [GROUP], work) == "2"
+    assert "Error" not in as_user(VICTIM, [GROUP], lambda: bodega.open(root, group=True).drop_run("old"))
+
+
+@pytest.mark.parametrize("make", [make_fifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+@pytest.mark.parametrize("place", ["locks/usage", "locks/temporaries", "bodega-root.json", "store.json"])
+def test_what_is_no_file_of_a_store_is_named(shared, root, make, place):
+    (root / place).unlink(missing_ok=True)
+    make(root / place)
+
+    def work():
+        store = bodega.open(root, group=True)
+        store.put("x", 1)
+
+    said = as_user(VICTIM, [GROUP], work)
+    assert said.startswith("RootError") and place in said
+
+
+def test_another_members_segment_is_never_written_to(shared, root):
+    """Its owner could change what is in it afterwards, or cut it short under its readers."""
+    path = root / "pool" / f"{0:016x}-{2_400_000:x}-{'0' * 32}"
+    path.write_bytes(bytes(2_400_000))
+    path.chmod(0o666)
+
+    def work():
+        store = bodega.open(root, group=True)
+        store.put("x", np.ones(300_000))
+        return os.stat(root / "runs/default/x").st_uid
+
+    assert as_user(VICTIM, [GROUP], work) == str(VICTIM)
+
+
+def test_a_run_with_a_time_to_live_takes_objects_of_all_members(shared, root):
+    bodega.open(root, group=True, run="short", time_to_live=60).put("x", 1)
+
+    def work():
+        store = bodega.open(root, group=True, run="short", time_to_live=120)
+        store.put("y", 2)
+        return store.names()
+
+    assert as_user(VICTIM, [GROUP], work) == "['x', 'y']"
+
+
+def test_doctor_finds_a_shared_root_healthy(shared, root):
+    assert check_root(root, os.getuid()).level == "ok"
+    assert as_user(VICTIM, [GROUP], lambda: check_root(root, VICTIM).level) == "'ok'"
+    assert as_user(7003, [], lambda: check_root(root, 7003).level) == "'error'"

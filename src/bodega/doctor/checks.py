@@ -17,7 +17,7 @@ from typing import Literal
 from bodega.memory.capabilities import WITHOUT_VARIABLE, Capabilities
 from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
-from bodega.memory.root import MARKER
+from bodega.memory.root import MARKER, fault_of
 from bodega.settings import format_size
 
 Level = Literal["ok", "note", "warning", "error"]
@@ -91,33 +91,18 @@ def check_root(root: Path, user: int) -> Finding:
     if not os.path.lexists(root):
         return Finding("root", "ok", f"{root} is not there yet: it is made when it is first used.")
     try:
-        fault = _fault_of_root(root, user)
+        fault = fault_of(root, user, group=True)
+        foreign = [] if not root.is_dir() or (root / MARKER).exists() else [entry.name for entry in root.iterdir()]
+        shared = stat.S_IMODE(root.stat().st_mode) & stat.S_IRWXG
     except OSError as error:
-        fault = f"{root} cannot be looked at ({error.strerror}).", NEW_ROOT
-    if fault is not None:
-        return Finding("root", "error", *fault)
-    return Finding("root", "ok", f"{root} is yours alone.")
-
-
-def _fault_of_root(root: Path, user: int) -> tuple[str, str] | None:
-    """What is wrong with it, and the remedy; the rules are those of `bodega.memory.root`."""
-    link = root.lstat()
-    if stat.S_ISLNK(link.st_mode) and link.st_uid not in {user, 0}:
-        return f"{root} is a symbolic link made by user {link.st_uid}, and you are user {user}.", NEW_ROOT
-    if not root.is_dir():
-        return f"{root} is not a folder.", NEW_ROOT
-    status = root.stat()
-    if status.st_uid != user:
-        return f"{root} belongs to user {status.st_uid}, and you are user {user}.", NEW_ROOT
-    foreign = [] if (root / MARKER).exists() else [entry.name for entry in root.iterdir()]
+        return Finding("root", "error", f"{root} cannot be looked at ({error.strerror}).", NEW_ROOT)
     # Before the mode: a remedy must never lock others out of a folder that is no store's, such as /tmp.
     if foreign := sorted(name for name in foreign if not name.startswith(MARKER)):
-        return f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        remedy = f"chmod 0700 {shlex.quote(str(root))}" if (root / MARKER).exists() else NEW_ROOT
-        return f"Other users can enter {root} (mode {mode:04o}).", remedy
-    return None
+        return Finding("root", "error", f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT)
+    if fault is not None:
+        remedy = f"chmod 0700 {shlex.quote(str(root))}" if fault.can_close else NEW_ROOT
+        return Finding("root", "error", f"{root} cannot be your root: {fault.reason}.", remedy)
+    return Finding("root", "ok", f"{root} is your group's." if shared else f"{root} is yours alone.")
 
 
 def check_filesystem(filesystem: FileSystem, space: Space) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import platform
 import pwd
 import resource
 import shlex
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -115,7 +116,8 @@ def _check_store(place: Path) -> Finding:
     """What a sweep would free (a file in use looks the same from outside, so this is a note at most)."""
     command = f"bodega sweep --root {shlex.quote(str(place))}"
     try:
-        paths = leftovers(open_root(place))
+        # What it finds is counted only, so it may be a group's.
+        paths = leftovers(open_root(place, group=stat.S_IMODE(place.stat().st_mode) & stat.S_IRWXG != 0))
     except (BodegaError, OSError) as error:
         return Finding("store", "error", str(error), NEW_ROOT)
     if paths:

@@ -316,8 +316,8 @@ def _size(path: str) -> int | None:
 
 def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
-    within = path[len(str(root.path)) :]
-    stripe = zlib.crc32(within.removeprefix("/runs").encode("utf-8", "surrogateescape")) % _STRIPES
+    within = path[len(str(root.path)) + len("/runs") :]
+    stripe = zlib.crc32(within.encode("utf-8", "surrogateescape")) % _STRIPES
     return root.lock(f"name-{stripe:02}", "The name of an object")
 
 

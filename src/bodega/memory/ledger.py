@@ -95,7 +95,11 @@ def _folder_bytes(folder: str) -> int:
         with places.scan(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    total += _folder_bytes(places.enter(places.join(folder, entry.name)))
+                    inner = places.enter(places.join(folder, entry.name))
+                    try:
+                        total += _folder_bytes(inner)
+                    finally:
+                        inner.folder.close()
                 elif not entry.name.startswith("."):  # What is said of a run is no segment.
                     with suppress(
                         FileNotFoundError

@@ -64,6 +64,8 @@ def _where(path: str) -> tuple[str, int | None]:
 
 def open_file(path: str, flags: int, mode: int = 0o600) -> Descriptor:
     """Open a file; as open(2)."""
+    if type(path) is str:
+        return Descriptor(path, flags, mode)
     name, folder = _where(path)
     try:
         return Descriptor(name, flags, mode, folder)
@@ -74,6 +76,8 @@ def open_file(path: str, flags: int, mode: int = 0o600) -> Descriptor:
 
 def status(path: str) -> os.stat_result:
     """What lstat(2) says of a file."""
+    if type(path) is str:
+        return os.stat(path, follow_symlinks=False)
     name, folder = _where(path)
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -93,6 +97,8 @@ def exists(path: str) -> bool:
 
 def unlink(path: str) -> None:
     """Take a file's name away."""
+    if type(path) is str:
+        return os.unlink(path)
     name, folder = _where(path)
     try:
         os.unlink(name, dir_fd=folder)
@@ -103,6 +109,8 @@ def unlink(path: str) -> None:
 
 def rename(source: str, target: str) -> None:
     """Move a file or a folder, over what is there."""
+    if type(source) is type(target) is str:
+        return os.rename(source, target)
     (name, folder), (new, into) = _where(source), _where(target)
     try:
         os.rename(name, new, src_dir_fd=folder, dst_dir_fd=into)

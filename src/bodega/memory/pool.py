@@ -53,8 +53,9 @@ def take(root: Root, need: int) -> Warm | None:
                 continue
             with ledger.Count(root):
                 places.rename(path, temporary)
-        except BaseException:
+        except BaseException as error:
             locks.release(descriptor)
+            locks.say_where(error, path)
             raise
         return Warm(descriptor, temporary, size)
     return None

@@ -301,12 +301,12 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         raise SettingsError(f"The root {path!r} is not a path: give a folder, or None for the default.")
     folder = expand(default_root() if path is None else path)
     try:
-        _check_link(folder)
+        fault = fault_of(folder, os.getuid(), group=group) if os.path.lexists(folder) else None
         filesystem = filesystem_of(folder)
     except OSError as error:
-        if isinstance(error, RootError):
-            raise
         _refuse(folder, f"it cannot be looked at ({error.strerror})", "choose a path that you can write to")
+    if fault is not None:
+        _refuse(folder, fault.reason, fault.remedy)
     if filesystem.is_network:
         _refuse(
             folder,
@@ -320,7 +320,9 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         _refuse(folder, "it is not a folder", "remove it or choose another path")
     except OSError as error:
         _refuse(folder, f"it cannot be made ({error.strerror})", "choose a path that you can write to")
-    _check_owner(folder, group)
+    # Somebody else may have made it in between.
+    if fault := fault_of(folder, os.getuid(), group=group):
+        _refuse(folder, fault.reason, fault.remedy)
     try:
         facts = _enter(folder, group)
         kind = SharedRoot if facts.group else Root
@@ -342,43 +344,47 @@ def _make_root(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _check_link(folder: Path) -> None:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return
-    if stat.S_ISLNK(status.st_mode) and status.st_uid not in {os.getuid(), 0}:
-        _refuse(folder, f"it is a symbolic link made by another user (uid {status.st_uid})", "choose another path")
+class Fault(NamedTuple):
+    """What keeps a folder from being the root of a user's store."""
+
+    reason: str
+    remedy: str
+    can_close: bool = False
+    """Whether the mode is all that is wrong, and may be changed: it is a store, and not a folder that others need."""
 
 
-def _check_owner(folder: Path, group: bool) -> None:
+def fault_of(folder: Path, user: int, *, group: bool) -> Fault | None:
+    """Look at who owns a folder that is there, and who can enter it.
+
+    Args:
+        folder: the root.
+        user: who opens it.
+        group: whether the user trusts the members of the folder's group.
+    """
+    link = folder.lstat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in {user, 0}:
+        return Fault(f"it is a symbolic link made by another user (uid {link.st_uid})", "choose another path")
+    if not folder.is_dir():
+        return Fault("it is not a folder", "remove it or choose another path")
     status = folder.stat()
     if _is_shared(status):
-        if status.st_uid == os.getuid() or (group and status.st_gid in {os.getegid(), *os.getgroups()}):
-            return
-        _refuse(
-            folder,
+        if status.st_uid == user or (group and status.st_gid in {os.getegid(), *os.getgroups()}):
+            return None
+        return Fault(
             f"it is shared by another user (uid {status.st_uid}) with the group {status.st_gid}",
             "be a member of that group and say that you trust its members (group=True), or choose a path of your own",
         )
-    if status.st_uid != os.getuid():
-        _refuse(
-            folder,
-            f"it belongs to another user (uid {status.st_uid}, this is uid {os.getuid()})",
-            "choose a path of your own",
+    if status.st_uid != user:
+        return Fault(
+            f"it belongs to another user (uid {status.st_uid}, this is uid {user})", "choose a path of your own"
         )
     if status.st_mode & 0o077:
-        _refuse(
-            folder,
-            f"other users can enter it (mode {stat.S_IMODE(status.st_mode):o})",
-            # Never for a folder with other things in it: it may be one that others need.
-            f"run 'chmod 700 {folder}', or choose another path" if _is_ours_to_close(folder) else "choose another path",
-        )
-
-
-def _is_ours_to_close(folder: Path) -> bool:
-    names = os.listdir(folder)
-    return not names or MARKER in names
+        names = os.listdir(folder)
+        # Never for a folder with other things in it: it may be one that others need.
+        can_close = not names or MARKER in names
+        remedy = f"run 'chmod 700 {folder}', or choose another path" if can_close else "choose another path"
+        return Fault(f"other users can enter it (mode {stat.S_IMODE(status.st_mode):04o})", remedy, MARKER in names)
+    return None
 
 
 def _is_shared(status: os.stat_result) -> bool:

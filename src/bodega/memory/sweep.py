@@ -9,7 +9,7 @@ import os
 import time
 from typing import NamedTuple
 
-from bodega.memory import files, ledger, places, pool
+from bodega.memory import files, ledger, locks, places, pool
 from bodega.memory.root import Root
 
 INTERVAL = 15.0
@@ -54,6 +54,9 @@ def is_due(root: Root) -> bool:
         if time.time() - os.fstat(descriptor.number).st_mtime < INTERVAL:
             return False
         os.utime(descriptor.number)
+    except OSError as error:
+        locks.say_where(error, f"{root.path}/locks/swept")
+        raise
     finally:
         descriptor.close()
     return True

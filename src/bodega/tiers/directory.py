@@ -270,6 +270,8 @@ class DirectoryTier:
             # Somebody put an object meanwhile: then the run goes on.
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
+        finally:
+            folder.folder.close()
         return dropped
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
