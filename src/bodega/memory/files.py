@@ -6,10 +6,13 @@ the races it guards against.
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import time
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,6 +27,9 @@ _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
 _BLOCK = 512
 """Bytes of the unit in which stat(2) counts what a file takes."""
+_TAKEN = "dropped-"
+"""What the folder of a run that was taken out is called by, among the temporary files."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
@@ -273,7 +279,96 @@ def _size(path: str) -> int | None:
 def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
     stripe = zlib.crc32(path[len(root.runs) :].encode("utf-8", "surrogateescape")) % _STRIPES
+    return _stripe(root, stripe)
+
+
+def _stripe(root: Root, stripe: int) -> locks.Exclusive:
     return locks.Exclusive(f"{root.locks}/name-{stripe:02}", "The name of an object")
+
+
+def drop_folder(root: Root, folder: str, is_over: Callable[[], bool], until: float = math.inf) -> bool:
+    """Take the folder of a run, with all its names, out of the runs in one step, and free what is in it.
+
+    No name of the root changes in that step, so that nothing is put between the last look at the run and its end.
+
+    Args:
+        root: that has the folder.
+        folder: the run's.
+        is_over: the last look: whether the run may go.
+        until: a moment of the monotonic clock; what is left then a sweep frees.
+
+    Returns:
+        Whether there was one, and it went.
+    """
+    taken = f"{root.tmp}/{_TAKEN}{os.urandom(16).hex()}"
+    with ExitStack() as stripes:
+        # Always in this order; everybody else holds one of them at most.
+        for stripe in range(_STRIPES):
+            stripes.enter_context(_stripe(root, stripe))
+        if not is_over():
+            return False
+        try:
+            with ledger.Count(root):
+                os.rename(folder, taken)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno not in locks.FULL:
+                raise
+            # A full file system may have no room for the name: then it goes where it is, in more than one step.
+            clear_folder(root, folder)
+            return True
+    clear_folder(root, taken, until)
+    if until == math.inf:
+        # A folder that was put there from outside stays, and so does the run's.
+        with suppress(OSError):
+            os.rename(taken, folder)
+    return True
+
+
+def is_taken(path: str) -> bool:
+    """Whether a path among the temporary ones is what `drop_folder` made of a run, rather than a segment."""
+    return os.path.basename(path).startswith(_TAKEN)
+
+
+def clear_folder(root: Root, taken: str, until: float = math.inf) -> int:
+    """Free the segments of a run's folder, and the folder, until a moment of the monotonic clock.
+
+    Several processes may do it at once. Returns the bytes of what was there, in whole pages.
+    """
+    freed = 0
+    try:
+        descriptor = os.open(taken, _FOLDER)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+            raise
+        os.unlink(taken)  # No folder, but a link or a file in place of one, and nothing of what it may lead to.
+        return 0
+    try:
+        for filename in os.listdir(descriptor):
+            if time.monotonic() >= until:
+                return freed
+            # Another process may be at it too, and a folder was put there from outside.
+            with suppress(FileNotFoundError, IsADirectoryError):
+                if filename.startswith("."):
+                    os.unlink(filename, dir_fd=descriptor)  # What is said of the run is not counted.
+                else:
+                    nbytes, segment = _unname(root, filename, descriptor)
+                    freed += nbytes
+                    if segment is not None:
+                        retire(root, segment)
+        os.rmdir(taken)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            locks.say_where(error, taken)
+            raise
+    finally:
+        os.close(descriptor)
+    return freed
 
 
 def open_shared(path: str) -> tuple[int, os.stat_result]:
@@ -316,24 +411,33 @@ def remove(root: Root, path: str) -> int:
     Raises:
         FileNotFoundError: no such name.
     """
-    temporary = root.temporary()
     with name_lock(root, path):
-        size = os.stat(path, follow_symlinks=False).st_size
-        worth_keeping = size >= pool.MINIMUM_SIZE
-        with ledger.Count(root) as count:
-            if worth_keeping:
-                try:
-                    os.rename(path, temporary)
-                except OSError as error:
-                    if error.errno not in locks.FULL:
-                        raise
-                    worth_keeping = False  # On a full file system a delete is what helps.
-            if not worth_keeping:
-                os.unlink(path)
-                count.add(-ledger.pages(size))
-    if worth_keeping:
-        retire(root, temporary)
-    return ledger.pages(size)
+        nbytes, segment = _unname(root, path)
+    if segment is not None:
+        retire(root, segment)
+    return nbytes
+
+
+def _unname(root: Root, path: str, folder: int | None = None) -> tuple[int, str | None]:
+    """Take a name away, a path or one in an open folder.
+
+    Returns:
+        The bytes of its segment in whole pages, and where that is now, if it is anywhere.
+    """
+    size = os.stat(path, dir_fd=folder, follow_symlinks=False).st_size
+    with ledger.Count(root) as count:
+        if size >= pool.MINIMUM_SIZE:
+            temporary = root.temporary()
+            try:
+                os.rename(path, temporary, src_dir_fd=folder)
+                return ledger.pages(size), temporary
+            except OSError as error:
+                if error.errno not in locks.FULL:
+                    raise
+                # On a full file system a delete is what helps.
+        os.unlink(path, dir_fd=folder)
+        count.add(-ledger.pages(size))
+    return ledger.pages(size), None
 
 
 def is_free(path: str) -> bool:

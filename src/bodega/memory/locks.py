@@ -135,9 +135,9 @@ class Exclusive:
         self._descriptor = descriptor
         forget_in_child(descriptor)
         try:
-            if not try_exclusive(descriptor):
+            if not self._try(descriptor):
                 patience = Patience(self._path, self._what, self._deadline)
-                while not try_exclusive(descriptor):
+                while not self._try(descriptor):
                     patience.wait()
         except BaseException as error:
             close(descriptor)
@@ -153,3 +153,15 @@ class Exclusive:
         finally:
             close(self._descriptor)
         say_where(error, self._path)
+
+    def _try(self, descriptor: int) -> bool:
+        return try_exclusive(descriptor)
+
+
+class Shared(Exclusive):
+    """Holds the shared lock of a lock file: any number of them at a time, and none beside an `Exclusive`."""
+
+    __slots__ = ()
+
+    def _try(self, descriptor: int) -> bool:
+        return try_shared(descriptor)

@@ -26,7 +26,7 @@ FORMAT = 1
 MARKER = "bodega-root.json"
 LOCK_FILES = (
     "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
-    *(f"transfer-{stripe:04}" for stripe in range(256)),
+    *(f"transfer-{stripe:04}" for stripe in range(256)), *(f"run-{stripe:02}" for stripe in range(64)),
 )  # fmt: skip
 _GROUP_FOLDER = 0o2770
 _GROUP_FILE = 0o640

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -63,5 +64,10 @@ class Tier(Protocol):
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns the object's bytes, or None where there was none."""
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
+    def drop_run(self, run: str, *, until: float = math.inf) -> int:
+        """Take all names of a run away; returns how many there were.
+
+        Args:
+            run: whose names.
+            until: a moment of the monotonic clock at which to end, be there more.
+        """

@@ -6,6 +6,7 @@ once, each tried again by itself. The storage shows an object when its last part
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -38,6 +39,8 @@ _IN_FLIGHT = 128 << 20
 """Bytes of an upload's parts at once, however large they have to be."""
 _MOST_PARTS = 10_000
 """Of one object in S3, in whose terms the others are no stricter."""
+_AT_ONCE = 1_000
+"""Keys that one request removes."""
 _TRIES = 5
 """Of each request, by us; obstore itself tries again when a server answers with an error of its own."""
 _FIRST_PAUSE = 0.1
@@ -203,12 +206,22 @@ class ObjectStorageTier:
             self._remove([self._key(run, name)], run, name)
         return size
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
-        keys = self._keys(run)
-        if keys:
+    def drop_run(self, run: str, *, until: float = math.inf) -> int:
+        """Take all names of a run away; returns how many there were.
+
+        Args:
+            run: whose names.
+            until: a moment of the monotonic clock at which to end, be there more.
+        """
+        dropped, before = 0, None
+        while keys := self._keys(run, most=_AT_ONCE):
+            if keys == before:
+                raise self._failed(run, "", "removed", "it is still listed afterwards")
             self._remove(keys, run, "")
-        return len(keys)
+            dropped, before = dropped + len(keys), keys
+            if len(keys) < _AT_ONCE or time.monotonic() >= until:
+                break
+        return dropped
 
     def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Piece:
         """A range of an object, in one request and one try.

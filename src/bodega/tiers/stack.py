@@ -5,15 +5,18 @@ again when it is read. A copy below stays when its object comes up, so that movi
 
 Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
 only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
-waits for one, so two puts that make room at once cannot wait for each other.
+waits for one, so two puts that make room at once cannot wait for each other. With it goes the shared lock of the run,
+which whoever drops the run has for himself.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from bodega import events, layout
@@ -29,6 +32,7 @@ from bodega.errors import (
     TierError,
 )
 from bodega.memory import ledger, locks
+from bodega.memory.sweep import turned
 from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
@@ -36,6 +40,7 @@ from bodega.tiers.stored import Stored
 from bodega.tiers.streaming import Pieces, write_pieces
 
 _STRIPES = 256
+_RUN_STRIPES = 64
 _PATIENCE = 600.0
 """Seconds that a transfer of a large object over a slow line may take."""
 _MARGIN = 20
@@ -225,23 +230,66 @@ class TierStack:
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
-        self.require_folders()
         return _union(tier.names(run) for tier in self._tiers)
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
-        self.require_folders()
         return _union(tier.runs() for tier in self._tiers)
 
-    def drop_run(self, run: str) -> None:
-        """Take all names of a run away."""
-        self.top.drop_run(run)
-        for tier in reversed(self.lower):
-            tier.drop_run(run)
-        if self.lower:
-            # A reader may have brought one up in the meantime.
-            self.top.drop_run(run)
+    def drop_run(self, run: str) -> list[str]:
+        """Take all names of a run away; returns those that there were, sorted.
+
+        Raises:
+            RootError: the root or a lower folder is gone.
+            TierError: a lower tier failed; what it has not dropped is still there.
+        """
+        with self._ending(run, _PATIENCE):
+            names = self.names(run)
+            # From below, so that a crash leaves no old copy to come up again.
+            for tier in reversed(self._tiers):
+                tier.drop_run(run)
         events.emit("drop", run, "", 0, self.top.url)
+        return names
+
+    def drop_expired(self, until: float = math.inf) -> int:
+        """Drop the runs whose time is up in every folder that knows them; object storage keeps no times.
+
+        Args:
+            until: a moment of the monotonic clock at which to end; others go on from there.
+
+        Returns:
+            How many were dropped.
+        """
+        dropped = 0
+        for tier in self._folders:
+            for run in turned(tier.run_folders()):
+                if time.monotonic() >= until:
+                    return dropped
+                if tier.has_expired(run):
+                    dropped += self._drop_expired(run, until)
+        return dropped
+
+    def _drop_expired(self, run: str, until: float) -> bool:
+        """Drop a run if its time is up, at a moment when nobody puts into it."""
+        try:
+            with self._ending(run, deadline=0.0):
+                if any(tier.has_expired(run) is False for tier in self._folders):
+                    return False
+                dropped = 0
+                # The folders last, since they know the time: what ends halfway goes on another time.
+                for tier in self.lower:
+                    if not isinstance(tier, DirectoryTier):
+                        dropped += tier.drop_run(run, until=until)
+                        if time.monotonic() >= until:
+                            return False
+                for folder in reversed(self._folders):
+                    # Each looks again while nothing can be put into it.
+                    dropped += folder.drop_run(run, until=until, expired=True)
+        except StoreBusy:
+            return False  # Somebody puts into it at this moment: it has not ended.
+        if dropped:
+            events.emit("drop", run, "", 0, self.top.url)
+        return dropped > 0
 
     @contextmanager
     def _replacing(self, new: DirectoryTier, run: str, name: str, persist: bool) -> Iterator[None]:
@@ -263,14 +311,46 @@ class TierStack:
                             f"{name!r} is in memory, but not persisted: {error}", tier=tier.url, run=run, name=name
                         ) from error
                 else:
-                    tier.delete(run, name)
+                    self._forget(tier, run, name)
+
+    def _forget(self, tier: Tier, run: str, name: str) -> None:
+        """Take what a tier still has of a name away, which has just been put into another one."""
+        try:
+            tier.delete(run, name)
+        except TierError:
+            raise
+        except OSError as error:
+            raise TierError(
+                f"{name!r} is put, and whoever gets it has the new value; but what {tier.url} may have of it from before "
+                f"could not be removed, and would come back with the loss of the new one: {error} Put it once more when "
+                "that tier can be reached.",
+                tier=tier.url,
+                run=run,
+                name=name,
+            ) from error
 
     @contextmanager
     def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
         stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
         path = f"{self.top.root.locks}/transfer-{stripe:04}"
-        with locks.Exclusive(path, f"The transfer of {name!r} between tiers", deadline):
+        with (
+            locks.Shared(self._run_lock(run), f"The run {run!r}, which is dropped,", deadline),
+            locks.Exclusive(path, f"The transfer of {name!r} between tiers", deadline),
+        ):
             yield
+
+    def _ending(self, run: str, deadline: float) -> AbstractContextManager[object]:
+        """What keeps every transfer of a run away while it is dropped, which takes several steps.
+
+        In memory alone it takes one, which keeps puts away by itself.
+        """
+        if not self.lower:
+            return nullcontext()
+        return locks.Exclusive(self._run_lock(run), f"The run {run!r}", deadline)
+
+    def _run_lock(self, run: str) -> str:
+        stripe = zlib.crc32(run.encode("utf-8", "surrogateescape")) % _RUN_STRIPES
+        return f"{self.top.root.locks}/run-{stripe:02}"
 
     def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:
         if isinstance(tier, DirectoryTier):
@@ -381,14 +461,6 @@ class TierStack:
             if seconds is not None and isinstance(below, DirectoryTier):
                 below.set_time_to_live(run, seconds)
         return stored.status
-
-    def expired_runs(self) -> list[str]:
-        """The runs whose time is up in every folder that knows them; object storage keeps no times."""
-        found = {run for tier in self._folders for run in tier.expired_runs()}
-        alive = {
-            run for run in found for tier in self._folders if run in tier.runs() and run not in tier.expired_runs()
-        }
-        return sorted(found - alive)
 
     def _nothing_durable(self, name: str) -> SettingsError:
         return SettingsError(
