@@ -7,7 +7,7 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -57,7 +57,53 @@ class IncompleteInstallation(BodegaError, FileNotFoundError):
 
 
 class ObjectNotFound(BodegaError, KeyError):
-    """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike)."""
+    """No object has this name in this run (``name``, ``run``, ``matches``: names that look alike).
+
+    Args:
+        message: what is not found.
+        suggest: looks for names that look alike, and says so in a sentence. That takes a while in a large run, so it is
+            called when somebody wants to see it, if at all.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        matches: Iterable[str] = (),
+        suggest: Callable[[], tuple[list[str], str]] | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self._matches, self._suggest = list(matches), suggest
+
+    @property
+    def matches(self) -> list[str]:
+        """Names that look alike."""
+        self._complete()
+        return self._matches
+
+    def add_hint(self, hint: str) -> None:
+        """Say more: of whoever called with what was wrong."""
+        self._complete()
+        super().add_hint(hint)
+
+    def __str__(self) -> str:
+        self._complete()
+        return super().__str__()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        self._complete()
+        return super().__reduce__()
+
+    def _complete(self) -> None:
+        suggest, self._suggest = self._suggest, None
+        if suggest is None:
+            return
+        try:
+            self._matches, hint = suggest()
+        except OSError:
+            return  # The store has gone since; what was not found is true all the same.
+        super().add_hint(hint)
 
 
 class LintError(BodegaError, ValueError):

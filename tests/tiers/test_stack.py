@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -452,6 +453,42 @@ def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):
     assert fresh.runs() == ["short"]
     assert fresh.sweep().runs == 1
     assert fresh.runs() == []
+
+
+def test_a_get_that_meets_a_move_is_an_event_as_well(small, seen, monkeypatch):
+    """The object is in no tier where it is looked for, and in memory at the second look."""
+    real, moves = small._tier.open, []
+
+    def move_first(run, name, **options):
+        if not moves:
+            moves.append(small.put("x", 1))
+            return None
+        return real(run, name, **options)
+
+    monkeypatch.setattr(small._tier, "open", move_first)
+    assert small["x"] == 1
+    assert [(event.name, event.tier) for event in seen if event.action == "get"] == [("x", str(small.root))]
+
+
+def test_a_hint_is_looked_for_when_somebody_wants_to_see_it(root, monkeypatch):
+    store = bodega.open(root)
+    store.put("name", 1)
+    listed, real = [], TierStack.names
+
+    def watched(self, run):
+        listed.append(run)
+        return real(self, run)
+
+    monkeypatch.setattr(TierStack, "names", watched)
+    assert store.get("nam", None) is store.pop("nam", None) is None
+    for ask in (lambda: store["nam"], lambda: store.info("nam"), lambda: store.delete("nam"), lambda: store.pin("nam")):
+        with pytest.raises(ObjectNotFound) as caught:
+            ask()
+        assert not listed
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again) == str(caught.value) and str(again).endswith("Did you mean 'name'?")
+        assert again.matches == caught.value.matches == ["name"] and again.name == "nam"
+        listed.clear()
 
 
 def test_a_failing_receiver_changes_nothing(root, caplog):

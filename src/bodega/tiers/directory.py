@@ -184,7 +184,7 @@ class DirectoryTier:
         known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
         block = known[header.description_offset : header.description_offset + header.block_length]
         description = layout.parse_description(header, head, block, owner=(run, name), path=path)
-        return Stored(path, status, header, description, view)
+        return Stored(path, self.url, status, header, description, view)
 
     def info(self, run: str, name: str) -> layout.ObjectInfo | None:
         """What the header of an object says; reads no data.
@@ -259,7 +259,7 @@ class DirectoryTier:
 
         def is_over() -> bool:
             names.extend(self.names(run))
-            return not expired or self.has_expired(run)
+            return not expired or self.has_expired(run) is True
 
         try:
             return len(names) if files.drop_folder(self.root, folder, is_over, until) else 0

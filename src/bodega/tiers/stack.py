@@ -169,11 +169,15 @@ class TierStack:
             StoreFull: there is no room for it to come up.
             TierError: a tier that may have it failed.
         """
+        stored = self._find(run, name)
+        if stored is None:
+            raise self._not_found(run, name)
+        events.emit("get", run, name, stored.header.total, stored.tier)
+        return stored
+
+    def _find(self, run: str, name: str) -> Stored | None:
         stored = self.top.open(run, name)
-        if stored is not None:
-            events.emit("get", run, name, stored.header.total, self.top.url)
-            return stored
-        for look in range(_LOOKS if self.lower else 0):
+        for look in range(_LOOKS if self.lower and stored is None else 0):
             for tier in self.lower:
                 try:
                     stored = self._open_below(tier, run, name)
@@ -183,12 +187,11 @@ class TierStack:
                         raise
                     break
                 if stored is not None:
-                    events.emit("get", run, name, stored.header.total, tier.url)
                     return stored
             stored = self.top.open(run, name)
             if stored is not None:
-                return stored
-        raise self._not_found(run, name)
+                break
+        return stored
 
     def info(self, run: str, name: str) -> tuple[layout.ObjectInfo, str]:
         """What the header of an object says, and the URL of the tier that has it.
@@ -469,23 +472,25 @@ class TierStack:
         )
 
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
+        return ObjectNotFound(
+            f"There is no object {name!r} in run {run!r} of the store {self.top.url}.",
+            name=name,
+            run=run,
+            suggest=partial(self._suggest, run, name),
+        )
+
+    def _suggest(self, run: str, name: str) -> tuple[list[str], str]:
+        """Names of a run that look like one, and what to say to whoever looked for that."""
         from difflib import get_close_matches  # Slow to import, and seldom needed.
 
         names = [each for each in self.names(run) if not is_record(each)]
         matches = get_close_matches(name, names[:10_000], n=3)
         if matches:
-            hint = f"Did you mean {', '.join(map(repr, matches))}?"
-        elif names:
-            hint = f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
-        else:
-            others = self.runs()
-            hint = "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
-        return ObjectNotFound(
-            f"There is no object {name!r} in run {run!r} of the store {self.top.url}. {hint}",
-            name=name,
-            run=run,
-            matches=matches,
-        )
+            return matches, f"Did you mean {', '.join(map(repr, matches))}?"
+        if names:
+            return [], f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
+        others = self.runs()
+        return [], "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
 
 
 def _union(lists: Iterator[list[str]]) -> list[str]:

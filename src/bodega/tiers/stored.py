@@ -16,6 +16,8 @@ class Stored(NamedTuple):
     """An object, ready to be decoded: its description and its bytes."""
 
     path: str
+    tier: str
+    """The URL of the tier that it was opened in."""
     status: os.stat_result
     """Of the segment, from before this use."""
     header: layout.Header
