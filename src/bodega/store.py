@@ -154,7 +154,12 @@ class Store(MutableMapping[str, Any]):
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
             )
         info = self._stack.put(
-            self._run, name, lambda sink: codecs.encode(value, sink), seal=self._options.verify, persist=persist
+            self._run,
+            name,
+            lambda sink: codecs.encode(value, sink),
+            seal=self._options.verify,
+            persist=persist,
+            pinned=pin,
         )
         if pin:
             self.pin(name)

@@ -151,13 +151,45 @@ def test_a_mapped_object_stays(small):
     assert held.max() == 1.0
 
 
-def test_full_of_what_cannot_move_is_an_error_that_loses_nothing(small):
+def test_what_has_no_room_in_memory_goes_to_the_tier_below(small, seen):
+    """Memory is full of what must stay: the new object of a name lies below, and nobody gets the old one."""
     for number in range(7):
         small.put(f"x{number}", block(number), pin=True)
-    with pytest.raises(StoreFull, match="spill="):
-        small.put("x0", block(9, 4 * MIB))
-    assert small.get("x0").max() == 0.0
+    small.put("x0", block(9, 4 * MIB))
+    assert small.get("x0").max() == bodega.open(small.root).get("x0").max() == 9.0
+    assert tier_of(small, "x0") == "disk" and small._tier.exists("default", "x0") is False
+    small.put("x1", block(8, 4 * MIB), persist=True)
+    assert small.get("x1").max() == 8.0
+    with pytest.raises(StoreFull, match="'x2' needs"):
+        small.put("x2", block(9, 4 * MIB), pin=True)
+    assert small.get("x2").max() == 2.0
     assert small.usage().used <= small.usage().capacity
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_what_is_larger_than_memory_goes_below_and_moves_nothing(small, seen, persist):
+    small.put("x", block(1))
+    small.put("large", block(2, 20 * MIB), persist=persist)
+    assert tier_of(small, "x") != "disk" and tier_of(small, "large") == "disk"
+    assert actions(seen, "evict") == actions(seen, "spill") == []
+    for _ in range(3):
+        assert small.get("large").max() == 2.0
+    assert actions(seen, "evict") == actions(seen, "spill") == []
+    small.put("large", 3)
+    assert small.get("large") == 3 and small._stack.lower[0].names("default") == []
+
+
+def test_full_is_an_error_that_says_what_is_free_and_what_helps(root, disk):
+    store = bodega.open(root, capacity="8MiB")
+    with pytest.raises(StoreFull, match=r"8,388,608 bytes are free.*spill=") as caught:
+        store.put("x", block(1, 10 * MIB))
+    assert caught.value.free == 8 * MIB
+    store = bodega.open(root, spill=f"{disk}?capacity=9MiB")
+    store.put("y", block(2))
+    with pytest.raises(StoreFull, match=r"Below: The store .*disk is full") as caught:
+        store.put("x", block(1, 10 * MIB))
+    assert "spill=" not in str(caught.value).partition("Below:")[0]
+    assert tier_of(store, "y") != "disk" and store.names() == ["y"] and store.usage().leftovers == 0
 
 
 def test_the_lower_tier_is_full_too(root, disk):

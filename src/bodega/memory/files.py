@@ -109,8 +109,6 @@ class Draft:
             self._root.share(self._descriptor)
             # Held before it has a name, so that no sweep ever finds it unlocked.
             locks.try_shared(self._descriptor)
-            if need >= pool.MINIMUM_SIZE:
-                self._link()
         else:
             with self._root.temporary_names():
                 self._path = self._root.temporary()
@@ -118,6 +116,9 @@ class Draft:
                 self._descriptor = os.open(self._path, flags, 0o600)
                 self._root.share(self._descriptor)
                 locks.try_shared(self._descriptor)
+        if need >= pool.MINIMUM_SIZE:
+            # All of it at once: what does not fit as a whole moves nothing for its first parts.
+            self._reserve(need)
 
     @property
     def begun(self) -> bool:

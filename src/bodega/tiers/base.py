@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bodega.layout import Header, ObjectInfo
+from bodega.codecs import Sink
+from bodega.layout import Encoded, Header, ObjectInfo
 
 
 class Fetch(Protocol):
@@ -49,6 +51,29 @@ class Tier(Protocol):
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
+
+    def put(
+        self,
+        run: str,
+        name: str,
+        encode: Callable[[Sink], Encoded],
+        *,
+        below: bool,
+        publishing: AbstractContextManager[None],
+    ) -> ObjectInfo:
+        """Keep what ``encode`` yields in one atomic step.
+
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            encode: describes the value; its stream goes to the sink. Called again where something has to be tried again.
+            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
+            publishing: held while the object gets its name.
+
+        Raises:
+            StoreFull: it does not fit.
+            TierError: the tier failed; what was under the name before is still there.
+        """
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object (see `bodega.layout.seal`) in one atomic step; durable when this returns.

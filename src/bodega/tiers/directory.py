@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import datetime, timezone
 
 from bodega import layout
 from bodega.codecs import Sink
@@ -18,11 +17,10 @@ from bodega.errors import LayoutError
 from bodega.memory import files, lease, ledger, locks
 from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
-from bodega.settings import current_task
 from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
 from bodega.tiers.stored import Entry, Stored
-from bodega.tiers.writing import StreamSink, Writing
+from bodega.tiers.writing import StreamSink, Writing, describe
 
 SMALL = 64 * 1024
 """Objects up to here are read into private memory: cheaper than a mapping and its page faults."""
@@ -65,6 +63,7 @@ class DirectoryTier:
         encode: Callable[[Sink], layout.Encoded],
         *,
         seal: bool = False,
+        below: bool = False,
         publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
     ) -> layout.ObjectInfo:
         """Write what ``encode`` yields and publish it.
@@ -74,19 +73,21 @@ class DirectoryTier:
             name: of the object.
             encode: describes the value; its stream goes to the sink.
             seal: compute a digest while writing.
+            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
             publishing: held while the object gets its name.
 
         Raises:
             StoreFull: it does not fit; the old object of the name is untouched.
         """
         with self.draft(name) as draft:
+            seal = seal or below
             if seal:
                 draft.hasher = layout.digester()
             sink = StreamSink(draft)
             encoded = encode(sink)
             if sink.is_written:
                 sink.flush()
-            info = self.describe(run, name, encoded, sink.length)
+            info = describe(self.url, run, name, encoded, sink.length)
             plan = layout.plan(
                 info,
                 encoded,
@@ -102,26 +103,12 @@ class DirectoryTier:
                 head = layout.seal(plan.head, plan.description, draft.hasher.digest())
                 draft.write(0, [memoryview(head)])
             with publishing:
-                self.publish(draft, run, name)
+                self.publish(draft, run, name, synced=below and self.is_on_disk)
         return info
 
     def draft(self, name: str) -> files.Draft:
         """A segment to be written, and published with `publish`; the name is for messages."""
         return Writing(self.admission, name)
-
-    def describe(self, run: str, name: str, encoded: layout.Encoded, stream_length: int) -> layout.ObjectInfo:
-        """What to say of an object that is put now, and here."""
-        return layout.ObjectInfo(
-            name=name,
-            run=run,
-            id=os.urandom(16).hex(),
-            nbytes=stream_length + sum(buffer.nbytes for buffer in encoded.buffers),
-            kind=encoded.kind,
-            created=datetime.now(timezone.utc),
-            producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
-            schema=encoded.schema,
-            tier=self.url,
-        )
 
     def publish(self, draft: files.Draft, run: str, name: str, *, synced: bool = False) -> None:
         """Let a name stand for what was written; see `files.Draft.publish`.

@@ -36,7 +36,7 @@ from bodega.memory.sweep import turned
 from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.stored import Stored
+from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Pieces, write_pieces
 
 _STRIPES = 256
@@ -89,11 +89,14 @@ class TierStack:
         *,
         seal: bool = False,
         persist: bool = False,
+        pinned: bool = False,
     ) -> layout.ObjectInfo:
         """Publish what ``encode`` yields in memory, and in the durable tier if asked for.
 
+        What does not fit into memory goes to the first tier below that has room, unless it will be pinned.
+
         Raises:
-            StoreFull: it does not fit; the old object of the name is untouched.
+            StoreFull: it fits nowhere; the old object of the name is untouched.
             TierError: a lower tier failed. The object is in memory; what was below may still be there.
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
@@ -104,7 +107,21 @@ class TierStack:
             return self.top.put(run, name, encode, seal=seal)
         for tier in self.lower:
             tier.check(run, name)
-        return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(self.top, run, name, persist))
+        replacing = partial(self._replacing, run=run, name=name, persist=persist)
+        try:
+            return self.top.put(run, name, encode, seal=seal, publishing=replacing(self.top))
+        except StoreFull as error:
+            if pinned:
+                raise
+            full = error
+        for tier in self.lower:
+            try:
+                return tier.put(run, name, encode, below=True, publishing=replacing(tier))
+            except (StoreFull, TierError) as error:
+                if isinstance(error, TierError) and getattr(error, "tier", None) != tier.url:
+                    raise  # It is here, and another tier failed.
+                full.add_hint(f"Below: {error}")
+        raise full
 
     def write(self, run: str, name: str, *, persist: bool = False) -> Pieces:
         """Publish what comes piece by piece; in the first folder that has room for it, and in the durable tier if asked.
@@ -295,7 +312,7 @@ class TierStack:
         return dropped > 0
 
     @contextmanager
-    def _replacing(self, new: DirectoryTier, run: str, name: str, persist: bool) -> Iterator[None]:
+    def _replacing(self, new: Tier, run: str, name: str, persist: bool) -> Iterator[None]:
         """Around the publishing of an object in a tier: what others have under its name is replaced or goes."""
         if not self.lower:
             yield
@@ -304,9 +321,9 @@ class TierStack:
             yield
             for tier in reversed(self._tiers):
                 if tier is new:
-                    if persist and tier is self.lower[-1]:
+                    if isinstance(new, DirectoryTier) and new.is_on_disk:
                         new.sync_names(run)
-                elif persist and tier is self.lower[-1]:
+                elif persist and tier is self.lower[-1] and isinstance(new, DirectoryTier):
                     try:
                         self._persist(new, run, name)
                     except StoreFull as error:
@@ -320,8 +337,6 @@ class TierStack:
         """Take what a tier still has of a name away, which has just been put into another one."""
         try:
             tier.delete(run, name)
-        except TierError:
-            raise
         except OSError as error:
             raise TierError(
                 f"{name!r} is put, and whoever gets it has the new value; but what {tier.url} may have of it from before "
@@ -390,16 +405,23 @@ class TierStack:
             except StoreFull:
                 if isinstance(tier, DirectoryTier) and not needed:
                     return None
-                if folder is folders[-1]:
+                if folder is not folders[-1]:
+                    continue
+                if needed or not self.top.admission.has_headroom(fetch.header.total):
                     raise
-                continue
+                # Larger than all that objects may take here: whoever reads it has it for itself.
+                return self._read(tier, run, name)
             events.emit("promote", run, name, fetch.header.total, folder.url)
             return folder.open(run, name)
         return None
 
+    def _read(self, tier: Tier, run: str, name: str) -> Stored | None:
+        fetch = tier.fetch(run, name)
+        return None if fetch is None else read_whole(tier.url, run, name, fetch)
+
     def _is_hot(self, stored: Stored) -> bool:
         """Whether an object on a disk was read before, and there is room above it or something older to give way."""
-        if not stored.used_before:
+        if not stored.used_before or stored.header.total > self.top.capacity:
             return False
         if ledger.read(self.top.root) + stored.header.total <= self.top.capacity:
             return True
