@@ -7,7 +7,7 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -65,14 +65,58 @@ class IncompleteInstallation(BodegaError, FileNotFoundError):
 
 
 class ObjectNotFound(BodegaError, KeyError):
-    """No object has this name in this run."""
+    """No object has this name in this run.
+
+    Args:
+        message: what is not found.
+        suggest: looks for names that look alike, and says so in a sentence. That takes a while in a large run, so it is
+            called when somebody wants to see it, if at all.
+    """
 
     name: str = ""
     """Name that was asked for."""
     run: str = ""
     """Run in which it was looked up."""
-    matches: Sequence[str] = ()
-    """Names of the run that look alike."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        matches: Iterable[str] = (),
+        suggest: Callable[[], tuple[list[str], str]] | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self._matches, self._suggest = list(matches), suggest
+
+    @property
+    def matches(self) -> list[str]:
+        """Names of the run that look alike."""
+        self._complete()
+        return self._matches
+
+    def add_hint(self, hint: str) -> None:
+        """Say more: of whoever called with what was wrong."""
+        self._complete()
+        super().add_hint(hint)
+
+    def __str__(self) -> str:
+        self._complete()
+        return super().__str__()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        self._complete()
+        return super().__reduce__()
+
+    def _complete(self) -> None:
+        suggest, self._suggest = self._suggest, None
+        if suggest is None:
+            return
+        try:
+            self._matches, hint = suggest()
+        except OSError:
+            return  # The store has gone since; what was not found is true all the same.
+        super().add_hint(hint)
 
 
 class LintError(BodegaError, ValueError):

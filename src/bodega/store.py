@@ -6,6 +6,7 @@ import builtins
 import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,12 +20,13 @@ from bodega.errors import (
     ObjectNotFound,
     RootError,
     SettingsError,
+    TierError,
     UntrustedObject,
 )
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
-from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
+from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
 from bodega.settings import expand, parse_capacity, parse_duration, resolve_run
 from bodega.tiers.base import Tier
@@ -40,9 +42,8 @@ _Default = TypeVar("_Default")
 _MISSING: Any = object()
 """Stands for a default that was not given: None is one that can be."""
 
-_next_look = 0.0
-"""When this process asks again whether a small sweep is due, on the monotonic clock."""
 _LOOK_INTERVAL = 10.0
+"""Seconds after which a store asks again whether a small sweep is due."""
 _CAPACITY = "?capacity="
 """Behind the folder of a lower tier: what it may take."""
 
@@ -110,6 +111,8 @@ class Store(MutableMapping[str, Any]):
         self._root = root
         self._run = run
         self._options = options
+        self._next_look = 0.0
+        """On the monotonic clock."""
         self._tier = _directory(root, options.capacity)
         try:
             self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
@@ -155,7 +158,12 @@ class Store(MutableMapping[str, Any]):
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
             )
         info = self._stack.put(
-            self._run, name, lambda sink: codecs.encode(value, sink), seal=self._options.verify, persist=persist
+            self._run,
+            name,
+            lambda sink: codecs.encode(value, sink),
+            seal=self._options.verify,
+            persist=persist,
+            pinned=pin,
         )
         if pin:
             self.pin(name)
@@ -188,7 +196,7 @@ class Store(MutableMapping[str, Any]):
         if self._options.time_to_live is not None:
             for tier in self._stack.folders:
                 tier.set_time_to_live(self._run, self._options.time_to_live)
-        if time.monotonic() >= _next_look:
+        if time.monotonic() >= self._next_look:
             self._sweep_some()
 
     @overload
@@ -298,9 +306,7 @@ class Store(MutableMapping[str, Any]):
 
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        dropped = len(self._names(self._run if run is None else run))
-        self._stack.drop_run(self._run if run is None else run)
-        return dropped
+        return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
 
     def usage(self) -> Usage:
         """What the store takes and what is left.
@@ -333,12 +339,10 @@ class Store(MutableMapping[str, Any]):
             RootError: the root or a lower folder is gone.
         """
         self._stack.require_folders()
-        expired = self._stack.expired_runs()
-        for run in expired:
-            self._stack.drop_run(run)
+        dropped = self._stack.drop_expired()
         # Last, since it counts what there is.
         done = [sweep(tier.root, empty_pool=empty_pool) for tier in self._stack.folders]
-        swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), len(expired))
+        swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), dropped)
         events.emit("sweep", "", "", swept.nbytes, self._tier.url)
         return swept
 
@@ -365,14 +369,14 @@ class Store(MutableMapping[str, Any]):
 
     def _sweep_some(self) -> None:
         """The share of a put in cleaning up, so that nobody needs a timer."""
-        global _next_look
-        _next_look = time.monotonic() + _LOOK_INTERVAL
+        self._next_look = time.monotonic() + _LOOK_INTERVAL
         if not is_due(self._root):
             return
+        # First, since what they free is bounded by time as well, and all of it is found by the next one.
+        with suppress(TierError):  # The put is done, and the next look tries again.
+            self._stack.drop_expired(time.monotonic() + SHARE)
         for tier in self._stack.folders:
             sweep_some(tier.root)
-        for run in self._stack.expired_runs()[:1]:
-            self._stack.drop_run(run)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega import store as store_module
 from bodega.errors import BodegaError, ObjectNotFound, StoreFull
 from bodega.memory import descriptors as memory_descriptors
 from bodega.memory import lease, ledger, locks, pool
@@ -114,7 +113,7 @@ def put_that_sweeps(store):
 
 
 def put_at_once(store):
-    store_module._next_look = 0.0
+    store._next_look = 0.0
     put(2, SMALL)(store)
 
 
@@ -187,8 +186,8 @@ class Bench:
         self.clear()
         number = next(self._numbers)
         spill = self._disk / str(number) if scenario.disk else None
-        store_module._next_look = float("inf")
         store = bodega.open(self._root / str(number), spill=spill, **scenario.options)
+        store._next_look = float("inf")
         scenario.prepare(store)
         return store
 
@@ -201,7 +200,6 @@ class Bench:
 @pytest.fixture
 def bench(root, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "DEADLINE", 1.0)
-    monkeypatch.setattr(store_module, "_next_look", float("inf"))
     bench = Bench(root, tmp_path)
     yield bench
     bench.clear()

@@ -34,8 +34,9 @@ class Line:
         self.port = self._listener.getsockname()[1]
         self.down = False
         self.delay = 0.0
-        self.rate = None
-        """Bytes a second, of all connections and both ways together."""
+        self.most_at_once = None
+        """Uploads that get through at a time, however fast the machine is: any more of them break."""
+        self._uploads = set()
         self.cut_after = None
         """Bytes one way, of what is cut, after which the connection breaks; each cut uses up one of `cuts`."""
         self.cuts = 0
@@ -68,6 +69,16 @@ class Line:
             threading.Thread(target=self._pump, args=(client, server, "requests", losing), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, "answers", losing), daemon=True).start()
 
+    def _breaks(self, way, connection, nbytes):
+        """Whether a connection sends more than a request's head while as many as may be do so already."""
+        with self._busy:
+            if way == "answers":
+                self._uploads.discard(connection)
+            elif self.most_at_once is not None and nbytes > 1 << 14:
+                self._uploads.add(connection)
+                return len(self._uploads) > self.most_at_once
+        return False
+
     def _pump(self, source, sink, way, losing):
         passed = 0
         try:
@@ -75,9 +86,8 @@ class Line:
                 if self.down:
                     break
                 passed += len(data)
-                if self.rate is not None:
-                    with self._busy:
-                        time.sleep(len(data) / self.rate)
+                if self._breaks(way, losing, len(data)):
+                    break
                 if self.cutting == way and self.cuts > 0 and self.cut_after is not None and passed > self.cut_after:
                     self.cuts -= 1
                     break
@@ -93,6 +103,8 @@ class Line:
                 sink.sendall(data)
         except OSError:
             pass
+        with self._busy:
+            self._uploads.discard(losing)
         for each in (source, sink):
             with suppress(OSError):
                 # Not only close: the other thread is waiting in a read.

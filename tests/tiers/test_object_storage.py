@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.errors import LayoutError, ObjectNotFound, ObjectReplaced, SettingsError, StoreFull, TierError
+from bodega.errors import LayoutError, NotShareable, ObjectNotFound, ObjectReplaced, SettingsError, StoreFull, TierError
 from bodega.tiers import object_storage
 from bodega.tiers.object_storage import ObjectStorageTier
 
@@ -220,8 +220,10 @@ def test_an_upload_whose_parts_the_storage_forgot_begins_again(tier, sealed, mon
 def test_an_upload_gets_through_a_line_that_is_too_slow_for_many_parts_at_once(
     tier, url, s3_options, line, sealed, monkeypatch
 ):
-    monkeypatch.setattr(object_storage, "_CLIENT", {"timeout": "2 seconds"})
-    line.rate, data = 10e6, sealed(30 * MIB)
+    # Tried often: what broke a moment ago may still be on the line.
+    monkeypatch.setattr(object_storage, "_CLIENT", {"timeout": "300 seconds"})
+    monkeypatch.setattr(object_storage, "_TRIES", 12)
+    line.most_at_once, data = 1, sealed(30 * MIB)
     ObjectStorageTier(url, on_line(line, s3_options)).upload("run", "x", data)
     assert b"".join(tier.fetch("run", "x").parts()) == data
 
@@ -267,6 +269,56 @@ def test_a_storage_that_is_down_loses_nothing_in_memory(root, url, s3_options, l
     line.down = False
     store.put("big", np.ones(6 * MIB, "u1"))
     assert store.get("x1").max() == 1.0
+
+
+class Changing:
+    """What is pickled otherwise each time."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __reduce__(self):
+        self.times += 1
+        return bytes, (b"x" * (10 * MIB + self.times),)
+
+
+def test_what_is_larger_than_memory_is_kept_by_the_storage(root, tmp_path, url, s3_options, line):
+    """An array, a long pickle stream, and both; also where the line breaks in the middle of the first try."""
+    store = bodega.open(root, capacity="8MiB", spill=url, storage_options=on_line(line, s3_options))
+    store.put("x", "old")
+    text = [f"{number:064}" for number in range(150_000)]
+    for value in (np.arange(3 * MIB), text, {"text": text, "array": np.arange(2 * MIB)}):
+        line.cut_after, line.cuts, line.cutting = MIB, 1, "requests"
+        info = store.put("x", value)
+        assert info.tier == url == store.info("x").tier and line.cuts == 0
+        assert store.info("x").id == info.id and store.usage().used == 0
+        for reader in (store, afresh(tmp_path, url, s3_options)):
+            assert pickle.dumps(reader.get("x")) == pickle.dumps(value)
+    with pytest.raises(NotShareable, match="differently"):
+        store.put("x", Changing())
+    assert store.get("x")["text"] == text
+    store.put("x", 1)
+    assert store.get("x") == 1 and store._stack.lower[0].names("default") == []
+
+
+def test_what_goes_straight_to_the_storage_takes_little_memory(root, tmp_path):
+    """Besides the value itself: neither its bytes nor its pickle stream are held or written before they are sent."""
+    program = """
+import sys, numpy as np, bodega
+def memory(key):
+    return next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith(key))
+store = bodega.open(sys.argv[1], capacity="8MiB", spill="file://" + sys.argv[2])
+store.put("first", np.ones(2 << 20))
+for value in (np.ones(32 << 20), [str(number) * 2_000 for number in range(25_000)]):
+    open("/proc/self/clear_refs", "w").write("5")
+    before = memory("VmRSS")
+    info = store.put("x", value)
+    print(info.nbytes >> 20, memory("VmHWM") - before, store.usage().used)
+"""
+    command = [sys.executable, "-c", program, str(root), str(tmp_path / "objects")]
+    rows = [line.split() for line in subprocess.check_output(command, text=True).splitlines()]
+    for size, more, used in rows:
+        assert int(size) > 200 and int(more) < 130 and int(used) == 0
 
 
 def test_wrong_keys_are_denied_and_never_shown(root, url, s3_options, caplog):

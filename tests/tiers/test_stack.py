@@ -2,10 +2,14 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,12 @@ import pytest
 
 import bodega
 from bodega import events
-from bodega.errors import LayoutError, ObjectNotFound, RootError, SettingsError, StoreFull, UntrustedObject
+from bodega.errors import LayoutError, ObjectNotFound, RootError, SettingsError, StoreFull, TierError, UntrustedObject
+from bodega.memory import files
 from bodega.memory.sweep import INTERVAL
 from bodega.tiers import stack
+from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.stack import TierStack
 
 MIB = 1 << 20
 
@@ -144,13 +151,45 @@ def test_a_mapped_object_stays(small):
     assert held.max() == 1.0
 
 
-def test_full_of_what_cannot_move_is_an_error_that_loses_nothing(small):
+def test_what_has_no_room_in_memory_goes_to_the_tier_below(small, seen):
+    """Memory is full of what must stay: the new object of a name lies below, and nobody gets the old one."""
     for number in range(7):
         small.put(f"x{number}", block(number), pin=True)
-    with pytest.raises(StoreFull, match="spill="):
-        small.put("x0", block(9, 4 * MIB))
-    assert small.get("x0").max() == 0.0
+    small.put("x0", block(9, 4 * MIB))
+    assert small.get("x0").max() == bodega.open(small.root).get("x0").max() == 9.0
+    assert tier_of(small, "x0") == "disk" and small._tier.exists("default", "x0") is False
+    small.put("x1", block(8, 4 * MIB), persist=True)
+    assert small.get("x1").max() == 8.0
+    with pytest.raises(StoreFull, match="'x2' needs"):
+        small.put("x2", block(9, 4 * MIB), pin=True)
+    assert small.get("x2").max() == 2.0
     assert small.usage().used <= small.usage().capacity
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_what_is_larger_than_memory_goes_below_and_moves_nothing(small, seen, persist):
+    small.put("x", block(1))
+    small.put("large", block(2, 20 * MIB), persist=persist)
+    assert tier_of(small, "x") != "disk" and tier_of(small, "large") == "disk"
+    assert actions(seen, "evict") == actions(seen, "spill") == []
+    for _ in range(3):
+        assert small.get("large").max() == 2.0
+    assert actions(seen, "evict") == actions(seen, "spill") == []
+    small.put("large", 3)
+    assert small.get("large") == 3 and small._stack.lower[0].names("default") == []
+
+
+def test_full_is_an_error_that_says_what_is_free_and_what_helps(root, disk):
+    store = bodega.open(root, capacity="8MiB")
+    with pytest.raises(StoreFull, match=r"8,388,608 bytes are free.*spill=") as caught:
+        store.put("x", block(1, 10 * MIB))
+    assert caught.value.free == 8 * MIB
+    store = bodega.open(root, spill=f"{disk}?capacity=9MiB")
+    store.put("y", block(2))
+    with pytest.raises(StoreFull, match=r"Below: The store .*disk is full") as caught:
+        store.put("x", block(1, 10 * MIB))
+    assert "spill=" not in str(caught.value).partition("Below:")[0]
+    assert tier_of(store, "y") != "disk" and store.names() == ["y"] and store.usage().leftovers == 0
 
 
 def test_the_lower_tier_is_full_too(root, disk):
@@ -256,14 +295,108 @@ def test_a_run_ends_when_its_time_is_up(root):
     assert store.runs() == ["ever", "long"]
 
 
-def test_puts_sweep_now_and_then(root, monkeypatch):
+@pytest.mark.parametrize("tier", ["memory", "disk", "object storage"])
+@pytest.mark.parametrize("way", ["sweep", "put"])
+def test_what_is_put_while_its_run_is_about_to_be_dropped_stays(root, tmp_path, monkeypatch, tier, way):
+    """The run has been found to be over, and somebody puts into it just before it is dropped."""
+    if tier == "object storage":
+        pytest.importorskip("obstore")
+    spill = {"memory": (), "disk": tmp_path / "disk", "object storage": f"file://{tmp_path}/objects"}[tier]
+    store = bodega.open(root, run="short", time_to_live=3600, spill=spill)
+    store.put("old", 1, persist=tier != "memory")
+    for folder in store._stack.folders:
+        os.utime(folder.root.path / "runs" / "short", (0, 0))
+    real, done = TierStack._drop_expired, []
+
+    def put_first(self, run, until):
+        done.append(store.put("x", 42, persist=tier != "memory"))
+        return real(self, run, until)
+
+    monkeypatch.setattr(TierStack, "_drop_expired", put_first)
+    if way == "sweep":
+        assert bodega.open(root).sweep().runs == 0
+    else:
+        (root / "locks" / "swept").touch()
+        os.utime(root / "locks" / "swept", (0, 0))
+        bodega.open(root).put("y", 1)
+    assert done and store["x"] == 42 and store["old"] == 1
+    if tier != "memory":
+        assert store._stack.lower[0].names("short") == ["old", "x"]
+
+
+def test_a_run_is_looked_at_again_when_nothing_can_be_put_into_it(root, monkeypatch):
+    """Somebody puts into a run after the locks of some names are taken, and before the last is."""
+    store = bodega.open(root, run="short", time_to_live=3600)
+    store.put("old", 1)
+    os.utime(root / "runs" / "short", (0, 0))
+    real, last = files._stripe, zlib.crc32(b"/short/x") % files._STRIPES
+
+    def put_first(taken_root, stripe):
+        if stripe == last:
+            monkeypatch.setattr(files, "_stripe", real)
+            store.put("x", 42)
+        return real(taken_root, stripe)
+
+    sweeping = bodega.open(root)
+    monkeypatch.setattr(files, "_stripe", put_first)
+    assert sweeping.sweep().runs == 0
+    assert store["x"] == 42 and store["old"] == 1
+
+
+def test_a_put_waits_for_the_end_of_its_run_in_every_tier(root, disk, monkeypatch):
+    """What is put into a run while it is dropped is there afterwards, in memory and in the durable tier."""
+    store = bodega.open(root, run="short", spill=disk)
+    store.put("x", 1, persist=True)
+    real, writers = DirectoryTier.drop_run, []
+
+    def put_meanwhile(self, run, **options):
+        if not writers:
+            writers.append(threading.Thread(target=store.put, args=("x", 42), kwargs={"persist": True}))
+            writers[0].start()
+            time.sleep(0.2)
+        return real(self, run, **options)
+
+    monkeypatch.setattr(DirectoryTier, "drop_run", put_meanwhile)
+    assert store.drop_run() == 1
+    writers[0].join(60)
+    assert store["x"] == 42
+    assert [tier.names("short") for tier in store._stack.folders] == [["x"], ["x"]]
+
+
+def test_a_crowd_that_drops_what_is_over_loses_nothing_that_is_not(root):
+    """A run is put into about when its time is up, while two processes drop whatever has ended."""
+    lifetime = 0.05
+    store = bodega.open(root, run="short", time_to_live=lifetime)
+    code = (
+        "import sys, os, bodega\n"
+        "store = bodega.open(sys.argv[1])\n"
+        "while not os.path.exists(sys.argv[1] + '/locks/stop'):\n"
+        "    store.sweep()\n"
+    )
+    sweepers = [subprocess.Popen([sys.executable, "-c", code, str(root)]) for _ in range(2)]
+    checked = 0
+    try:
+        for number in range(150):
+            began = time.time()
+            store.put("x", number)
+            value = store.get("x", None)
+            if time.time() - began < lifetime / 2:  # Else it may have ended again, on a slow machine.
+                assert value == number
+                checked += 1
+            time.sleep(lifetime * (0.9 + number % 10 / 50))
+    finally:
+        (root / "locks" / "stop").touch()
+        assert [sweeper.wait(60) for sweeper in sweepers] == [0, 0]
+    print(f"{checked} puts looked at")
+
+
+def test_puts_sweep_now_and_then(root):
     store = bodega.open(root, run="short", time_to_live=0.01)
     store.put("x", 1)
     left = Path(root) / "tmp" / "left"
     left.write_bytes(bytes(10))
     (Path(root) / "locks" / "swept").touch()
     os.utime(Path(root) / "locks" / "swept", (0, time.time() - 2 * INTERVAL))
-    monkeypatch.setattr("bodega.store._next_look", 0.0)
     time.sleep(0.05)
     bodega.open(root, run="other").put("y", 1)
     assert not left.exists()
@@ -352,6 +485,42 @@ def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):
     assert fresh.runs() == ["short"]
     assert fresh.sweep().runs == 1
     assert fresh.runs() == []
+
+
+def test_a_get_that_meets_a_move_is_an_event_as_well(small, seen, monkeypatch):
+    """The object is in no tier where it is looked for, and in memory at the second look."""
+    real, moves = small._tier.open, []
+
+    def move_first(run, name, **options):
+        if not moves:
+            moves.append(small.put("x", 1))
+            return None
+        return real(run, name, **options)
+
+    monkeypatch.setattr(small._tier, "open", move_first)
+    assert small["x"] == 1
+    assert [(event.name, event.tier) for event in seen if event.action == "get"] == [("x", str(small.root))]
+
+
+def test_a_hint_is_looked_for_when_somebody_wants_to_see_it(root, monkeypatch):
+    store = bodega.open(root)
+    store.put("name", 1)
+    listed, real = [], TierStack.names
+
+    def watched(self, run):
+        listed.append(run)
+        return real(self, run)
+
+    monkeypatch.setattr(TierStack, "names", watched)
+    assert store.get("nam", None) is store.pop("nam", None) is None
+    for ask in (lambda: store["nam"], lambda: store.info("nam"), lambda: store.delete("nam"), lambda: store.pin("nam")):
+        with pytest.raises(ObjectNotFound) as caught:
+            ask()
+        assert not listed
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again) == str(caught.value) and str(again).endswith("Did you mean 'name'?")
+        assert again.matches == caught.value.matches == ["name"] and again.name == "nam"
+        listed.clear()
 
 
 def test_a_failing_receiver_changes_nothing(root, caplog):
@@ -467,11 +636,30 @@ def test_many_processes_move_the_same_objects(root, disk):
     assert stack._STRIPES >= len(list((Path(root) / "locks").glob("transfer-*")))
 
 
+def test_an_old_copy_below_that_cannot_be_removed_is_no_success(root, disk):
+    """The put says so; nobody is given the old value, and putting it again removes it."""
+    store = bodega.open(root, spill=disk)
+    store.put("x", 1, persist=True)
+    disk.rename(disk.with_name("elsewhere"))
+    with pytest.raises(TierError, match="'x' is put.*gone"):
+        store.put("x", 2)
+    assert store["x"] == 2
+    disk.with_name("elsewhere").rename(disk)
+    assert store["x"] == bodega.open(root)["x"] == 2
+    store.put("x", 3)
+    assert store._stack.lower[0].names("default") == [] and store["x"] == 3
+
+
 def test_a_root_that_was_removed_is_named(root):
     store = bodega.open(root)
     shutil.rmtree(root)
-    with pytest.raises(RootError, match="gone"):
-        store.put("x", 1)
+    asked = [lambda: store.put("x", 1), lambda: store.exists("x"), lambda: "x" in store, lambda: len(store),
+             lambda: store.get("x", None), lambda: store.delete("x"), lambda: store.pin("x"), store.runs,
+             store.drop_run, store.sweep, store.usage]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(RootError, match="gone"):
+            ask()
+    assert not root.exists()
     bodega.open(root).put("x", 1)
 
 
@@ -480,12 +668,20 @@ def test_a_lower_folder_that_is_gone_is_named(root, tmp_path):
     store = bodega.open(root, spill=tmp_path / "below")
     store.put("x", 1, persist=True)
     (tmp_path / "below").rename(tmp_path / "elsewhere")
-    for ask in (lambda: store["y"], store.names, store.usage, store.sweep, lambda: bodega.open(root)):
+    asked = [lambda: store["y"], lambda: store.get("y", None), lambda: store.exists("y"), lambda: "y" in store,
+             lambda: len(store), store.names, store.runs, store.usage, store.sweep, lambda: store.info("y"),
+             lambda: store.delete("x"), lambda: store.pin("y"), lambda: store.persist("y"), store.drop_run,
+             lambda: bodega.open(root)]  # fmt: skip
+    for ask in asked:
         with pytest.raises(RootError, match="below is gone"):
             ask()
+    # What cannot be looked for there may be there, and must not come back for the new value.
+    with pytest.raises(TierError, match="'z' is put.*below is gone"):
+        store.put("z", 2)
+    assert store["z"] == 2
     assert not (tmp_path / "below").exists() and store["x"] == 1
     (tmp_path / "elsewhere").rename(tmp_path / "below")
-    assert bodega.open(root).names() == ["x"]
+    assert bodega.open(root).names() == ["x", "z"]
 
 
 @pytest.mark.parametrize("spill", ["/below?foo=1", "/below?capacity="])

@@ -6,10 +6,13 @@ the races it guards against.
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import time
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -27,6 +30,8 @@ _MOST_VIEWS = 1024
 """Of one pwritev(2) call, on Linux and macOS."""
 _BLOCK = 512
 """Bytes of the unit in which stat(2) counts what a file takes."""
+_TAKEN = "dropped-"
+"""What the folder of a run that was taken out is called by, among the temporary files."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_TIMES = getattr(os, "O_NOATIME", 0)
 """Reading sets no time of access: that is the age for eviction, and set by whoever means it."""
@@ -109,14 +114,15 @@ class Draft:
             self._root.share(self._descriptor)
             # Held before it has a name, so that no sweep ever finds it unlocked.
             locks.try_shared(self._descriptor.number)
-            if need >= pool.MINIMUM_SIZE:
-                self._link()
         else:
             with self._root.temporary_names():
                 self._path = self._root.temporary()
                 self._descriptor = places.open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
                 self._root.share(self._descriptor)
                 locks.try_shared(self._descriptor.number)
+        if need >= pool.MINIMUM_SIZE:
+            # All of it at once: what does not fit as a whole moves nothing for its first parts.
+            self._reserve(need)
 
     @property
     def begun(self) -> bool:
@@ -199,9 +205,9 @@ class Draft:
         run = os.path.basename(folder)
         for _ in range(_TRIES):
             try:
-                path = places.join(self._root.run_folder(run), filename)
-                with name_lock(self._root, path):
-                    displaced = self._take_name(path)
+                with name_lock(self._root, f"{folder}/{filename}"):
+                    # The folder is looked up under the lock: whoever drops the run moves it away.
+                    displaced = self._take_name(places.join(self._root.run_folder(run), filename))
             except FileNotFoundError as error:
                 self._require_draft(error)
                 # The run's first object, or the run was dropped a moment ago.
@@ -317,8 +323,95 @@ def _size(path: str) -> int | None:
 def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
     within = path[len(str(root.path)) + len("/runs") :]
-    stripe = zlib.crc32(within.encode("utf-8", "surrogateescape")) % _STRIPES
+    return _stripe(root, zlib.crc32(within.encode("utf-8", "surrogateescape")) % _STRIPES)
+
+
+def _stripe(root: Root, stripe: int) -> locks.Exclusive:
     return root.lock(f"name-{stripe:02}", "The name of an object")
+
+
+def drop_run(root: Root, run: str, is_over: Callable[[], bool], until: float = math.inf) -> bool:
+    """Take the folder of a run, with all its names, out of the runs in one step, and free what is in it.
+
+    No name of the root changes in that step, so that nothing is put between the last look at the run and its end.
+
+    Args:
+        root: that has the run.
+        run: the name of its folder.
+        is_over: the last look: whether the run may go.
+        until: a moment of the monotonic clock; what is left then a sweep frees.
+
+    Returns:
+        Whether there was one, and it went.
+    """
+    taken = f"{_TAKEN}{os.urandom(16).hex()}"
+    with ExitStack() as stripes:
+        # Always in this order; everybody else holds one of them at most.
+        for stripe in range(_STRIPES):
+            stripes.enter_context(_stripe(root, stripe))
+        if not is_over():
+            return False
+        folder = places.join(root.runs, run)
+        try:
+            with ledger.Count(root):
+                places.rename(folder, places.join(root.tmp, taken))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno not in locks.FULL:
+                raise
+            # A full file system may have no room for the name: then it goes where it is, in more than one step.
+            clear_folder(root, folder)
+            return True
+    clear_folder(root, places.join(root.tmp, taken), until)
+    if until == math.inf:
+        # A folder that was put there from outside stays, and so does the run's.
+        with suppress(OSError):
+            places.rename(places.join(root.tmp, taken), places.join(root.runs, run))
+    return True
+
+
+def is_taken(path: str) -> bool:
+    """Whether a path among the temporary ones is what `drop_run` made of a run, rather than a segment."""
+    return os.path.basename(path).startswith(_TAKEN)
+
+
+def clear_folder(root: Root, taken: str, until: float = math.inf) -> int:
+    """Free the segments of a run's folder, and the folder, until a moment of the monotonic clock.
+
+    Several processes may do it at once. Returns the bytes of what was there, in whole pages.
+    """
+    freed = 0
+    try:
+        folder = places.enter(taken)
+    except FileNotFoundError:
+        return 0
+    except NotADirectoryError:
+        places.unlink(taken)  # A link or a file in place of a folder goes, and nothing of what it may lead to.
+        return 0
+    try:
+        for filename in places.listing(folder):
+            if time.monotonic() >= until:
+                return freed
+            path = places.join(folder, filename)
+            # Another process may be at it too, and a folder was put there from outside.
+            with suppress(FileNotFoundError, IsADirectoryError):
+                if filename.startswith("."):
+                    places.unlink(path)  # What is said of the run is not counted.
+                else:
+                    nbytes, segment = _unname(root, path)
+                    freed += nbytes
+                    if segment is not None:
+                        retire(root, segment)
+        places.remove_folder(taken)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+    finally:
+        folder.folder.close()
+    return freed
 
 
 def open_shared(path: str) -> tuple[Descriptor, os.stat_result]:
@@ -360,24 +453,33 @@ def remove(root: Root, path: str) -> int:
     Raises:
         FileNotFoundError: no such name.
     """
-    temporary = root.temporary()
     with name_lock(root, path):
-        size = places.status(path).st_size
-        worth_keeping = size >= pool.MINIMUM_SIZE
-        with ledger.Count(root) as count:
-            if worth_keeping:
-                try:
-                    places.rename(path, temporary)
-                except OSError as error:
-                    if error.errno not in locks.FULL:
-                        raise
-                    worth_keeping = False  # On a full file system a delete is what helps.
-            if not worth_keeping:
-                places.unlink(path)
-                count.add(-ledger.pages(size))
-    if worth_keeping:
-        retire(root, temporary)
-    return ledger.pages(size)
+        nbytes, segment = _unname(root, path)
+    if segment is not None:
+        retire(root, segment)
+    return nbytes
+
+
+def _unname(root: Root, path: str) -> tuple[int, str | None]:
+    """Take a name away.
+
+    Returns:
+        The bytes of its segment in whole pages, and where that is now, if it is anywhere.
+    """
+    size = places.status(path).st_size
+    with ledger.Count(root) as count:
+        if size >= pool.MINIMUM_SIZE:
+            temporary = root.temporary()
+            try:
+                places.rename(path, temporary)
+                return ledger.pages(size), temporary
+            except OSError as error:
+                if error.errno not in locks.FULL:
+                    raise
+                # On a full file system a delete is what helps.
+        places.unlink(path)
+        count.add(-ledger.pages(size))
+    return ledger.pages(size), None
 
 
 def is_free(path: str) -> bool:

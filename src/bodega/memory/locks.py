@@ -130,6 +130,7 @@ class Exclusive:
     """
 
     __slots__ = ("_deadline", "_descriptor", "_mode", "_path", "_what")
+    _is_exclusive = True
 
     def __init__(self, path: str, what: str, deadline: float | None = None, mode: int = 0o600) -> None:
         self._path, self._what, self._deadline, self._mode = path, what, deadline, mode
@@ -137,15 +138,15 @@ class Exclusive:
     def __enter__(self) -> Descriptor:
         self._descriptor = descriptor = self.open()
         try:
-            if not try_exclusive(descriptor.number):
+            if not self._try(descriptor.number):
                 patience = Patience(self._path, self._what, self._deadline, os.fstat(descriptor.number))
-                while not try_exclusive(descriptor.number):
+                while not self._try(descriptor.number):
                     patience.wait()
         except BaseException as error:
             descriptor.close()
             say_where(error, self._path)
             raise
-        descriptor.is_exclusive = True
+        descriptor.is_exclusive = self._is_exclusive
         return descriptor
 
     def open(self) -> Descriptor:
@@ -174,3 +175,16 @@ class Exclusive:
     ) -> None:
         release(self._descriptor)
         say_where(error, self._path)
+
+    def _try(self, descriptor: int) -> bool:
+        return try_exclusive(descriptor)
+
+
+class Shared(Exclusive):
+    """Holds the shared lock of a lock file: any number of them at a time, and none beside an `Exclusive`."""
+
+    __slots__ = ()
+    _is_exclusive = False
+
+    def _try(self, descriptor: int) -> bool:
+        return try_shared(descriptor)

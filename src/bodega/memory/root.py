@@ -22,7 +22,7 @@ from bodega.memory import places
 from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
-from bodega.memory.locks import FULL, Exclusive, no_room, say_where
+from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import foreign, gone
 from bodega.settings import ROOT_VARIABLE, expand
 
@@ -30,7 +30,7 @@ FORMAT = 1
 MARKER = "bodega-root.json"
 LOCK_FILES = (
     "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
-    *(f"transfer-{stripe:04}" for stripe in range(256)),
+    *(f"transfer-{stripe:04}" for stripe in range(256)), *(f"run-{stripe:02}" for stripe in range(64)),
 )  # fmt: skip
 _PARENT = 0o755
 _GROUP_FOLDER = 0o2770
@@ -142,9 +142,9 @@ class Root:
             self.require()
             raise
 
-    def lock(self, name: str, what: str, deadline: float | None = None) -> Exclusive:
-        """The exclusive lock of a lock file; see `locks.Exclusive`."""
-        return Exclusive(places.join(self.locks, name), what, deadline)
+    def lock(self, name: str, what: str, deadline: float | None = None, *, shared: bool = False) -> Exclusive:
+        """The lock of a lock file; see `locks.Exclusive` and `locks.Shared`."""
+        return (Shared if shared else Exclusive)(places.join(self.locks, name), what, deadline)
 
     def free(self) -> int:
         """Bytes that this user can still write to the file system."""
@@ -273,9 +273,9 @@ class SharedRoot(Root):
             if not stat.S_ISDIR(places.status(path).st_mode):
                 raise
 
-    def lock(self, name: str, what: str, deadline: float | None = None) -> Exclusive:
-        """The exclusive lock of a lock file, which all members can take."""
-        return Exclusive(places.join(self.locks, name), what, deadline, _GROUP_LOCK)
+    def lock(self, name: str, what: str, deadline: float | None = None, *, shared: bool = False) -> Exclusive:
+        """The lock of a lock file, which all members can take."""
+        return (Shared if shared else Exclusive)(places.join(self.locks, name), what, deadline, _GROUP_LOCK)
 
 
 def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False, warm: bool = True) -> Root:

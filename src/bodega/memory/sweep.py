@@ -5,6 +5,7 @@ Safe to run at any time, from many processes at once, beside readers and writers
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import NamedTuple
@@ -16,6 +17,8 @@ INTERVAL = 15.0
 """Seconds between the small sweeps that puts do."""
 _MOST = 32
 """Left-overs that a small sweep looks at."""
+SHARE = 0.05
+"""Seconds that a small sweep takes; what it does not get to, others do."""
 
 
 class Swept(NamedTuple):
@@ -44,7 +47,13 @@ def sweep(root: Root, *, empty_pool: bool = False) -> Swept:
 
 def sweep_some(root: Root) -> Swept:
     """Free a few left-overs: the share of a put, so that no timer is needed."""
-    return _free(root, leftovers(root)[:_MOST])
+    return _free(root, turned(leftovers(root))[:_MOST], time.monotonic() + SHARE)
+
+
+def turned(items: list[str]) -> list[str]:
+    """A list from anywhere on and round: whoever gets through a part of it only leaves none out for ever."""
+    start = time.monotonic_ns() // 1000 % max(1, len(items))
+    return items[start:] + items[:start]
 
 
 def is_due(root: Root) -> bool:
@@ -68,11 +77,16 @@ def leftovers(root: Root) -> list[str]:
     return [places.join(folder, filename) for filename in places.listing(folder)]
 
 
-def _free(root: Root, paths: list[str]) -> Swept:
+def _free(root: Root, paths: list[str], until: float = math.inf) -> Swept:
     count = nbytes = 0
     for path in paths:
-        with root.temporary_names():
-            freed = files.retire(root, path)
+        if time.monotonic() >= until:
+            break
+        if files.is_taken(path):
+            freed = files.clear_folder(root, path, until)
+        else:
+            with root.temporary_names():
+                freed = files.retire(root, path)
         count += freed > 0
         nbytes += freed
     return Swept(count, nbytes)

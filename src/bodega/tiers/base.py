@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bodega.layout import Header, ObjectInfo
+from bodega.codecs import Sink
+from bodega.layout import Encoded, Header, ObjectInfo
 
 
 class Fetch(Protocol):
@@ -49,6 +52,29 @@ class Tier(Protocol):
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
 
+    def put(
+        self,
+        run: str,
+        name: str,
+        encode: Callable[[Sink], Encoded],
+        *,
+        below: bool,
+        publishing: AbstractContextManager[None],
+    ) -> ObjectInfo:
+        """Keep what ``encode`` yields in one atomic step.
+
+        Args:
+            run: namespace of the name.
+            name: of the object.
+            encode: describes the value; its stream goes to the sink. Called again where something has to be tried again.
+            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
+            publishing: held while the object gets its name.
+
+        Raises:
+            StoreFull: it does not fit.
+            TierError: the tier failed; what was under the name before is still there.
+        """
+
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object (see `bodega.layout.seal`) in one atomic step; durable when this returns.
 
@@ -63,5 +89,10 @@ class Tier(Protocol):
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns the object's bytes, or None where there was none."""
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
+    def drop_run(self, run: str, *, until: float = math.inf) -> int:
+        """Take all names of a run away; returns how many there were.
+
+        Args:
+            run: whose names.
+            until: a moment of the monotonic clock at which to end, be there more.
+        """

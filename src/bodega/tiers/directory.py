@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 import stat
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import datetime, timezone
 
 from bodega import layout
 from bodega.codecs import Sink
@@ -18,11 +18,10 @@ from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
-from bodega.settings import current_task
 from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
 from bodega.tiers.stored import Entry, Stored
-from bodega.tiers.writing import StreamSink, Writing
+from bodega.tiers.writing import StreamSink, Writing, describe
 
 SMALL = 64 * 1024
 """Objects up to here are read into private memory: cheaper than a mapping and its page faults."""
@@ -33,6 +32,8 @@ _TIME_TO_LIVE = ".time-to-live"
 
 class DirectoryTier:
     """Objects under a root.
+
+    Whatever is not found is looked for in a root that is there: one that is gone is a `RootError`, and never looks empty.
 
     Args:
         root: a checked root.
@@ -60,6 +61,7 @@ class DirectoryTier:
         encode: Callable[[Sink], layout.Encoded],
         *,
         seal: bool = False,
+        below: bool = False,
         publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
     ) -> layout.ObjectInfo:
         """Write what ``encode`` yields and publish it.
@@ -69,19 +71,21 @@ class DirectoryTier:
             name: of the object.
             encode: describes the value; its stream goes to the sink.
             seal: compute a digest while writing.
+            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
             publishing: held while the object gets its name.
 
         Raises:
             StoreFull: it does not fit; the old object of the name is untouched.
         """
         with self.draft(name) as draft:
+            seal = seal or below
             if seal:
                 draft.hasher = layout.digester()
             sink = StreamSink(draft)
             encoded = encode(sink)
             if sink.is_written:
                 sink.flush()
-            info = self.describe(run, name, encoded, sink.length)
+            info = describe(self.url, run, name, encoded, sink.length)
             plan = layout.plan(
                 info,
                 encoded,
@@ -97,26 +101,12 @@ class DirectoryTier:
                 head = layout.seal(plan.head, plan.description, draft.hasher.digest())
                 draft.write(0, [memoryview(head)])
             with publishing:
-                self.publish(draft, run, name)
+                self.publish(draft, run, name, synced=below and self.is_on_disk)
         return info
 
     def draft(self, name: str) -> files.Draft:
         """A segment to be written, and published with `publish`; the name is for messages."""
         return Writing(self.admission, name)
-
-    def describe(self, run: str, name: str, encoded: layout.Encoded, stream_length: int) -> layout.ObjectInfo:
-        """What to say of an object that is put now, and here."""
-        return layout.ObjectInfo(
-            name=name,
-            run=run,
-            id=os.urandom(16).hex(),
-            nbytes=stream_length + sum(buffer.nbytes for buffer in encoded.buffers),
-            kind=encoded.kind,
-            created=datetime.now(timezone.utc),
-            producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
-            schema=encoded.schema,
-            tier=self.url,
-        )
 
     def publish(self, draft: files.Draft, run: str, name: str, *, synced: bool = False) -> None:
         """Let a name stand for what was written; see `files.Draft.publish`.
@@ -181,7 +171,7 @@ class DirectoryTier:
         known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
         block = known[header.description_offset : header.description_offset + header.block_length]
         description = layout.parse_description(header, head, block, owner=(run, name), path=path)
-        return Stored(path, status, header, description, view)
+        return Stored(path, self.url, status, header, description, view)
 
     def info(self, run: str, name: str) -> layout.ObjectInfo | None:
         """What the header of an object says; reads no data.
@@ -220,9 +210,12 @@ class DirectoryTier:
     def exists(self, run: str, name: str) -> bool:
         """Whether the run has the name."""
         try:
-            return places.exists(self._path(run, name))
+            if places.exists(self._path(run, name)):
+                return True
         except FileNotFoundError:
-            return False
+            pass  # The run has no folder.
+        self.root.require()
+        return False
 
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns its bytes in whole pages, or None where there was none."""
@@ -240,39 +233,27 @@ class DirectoryTier:
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
-        return sorted(run for run in self._run_names() if self._scan(run))
+        return sorted(filter(self._has_names, self.run_folders()))
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were.
+    def drop_run(self, run: str, *, until: float = math.inf, expired: bool = False) -> int:
+        """Take all names of a run away, in one step; returns how many there were.
 
-        Raises:
-            LayoutError: the folder of the run is a link or another file.
+        Args:
+            run: whose names.
+            until: a moment of the monotonic clock; what still lies there then a sweep frees.
+            expired: only if its time is up, at a moment when nothing is put into it.
         """
-        dropped = 0
+        names: list[str] = []
+
+        def is_over() -> bool:
+            names.extend(self.names(run))
+            return not expired or self.has_expired(run) is True
+
         try:
-            folder = places.enter(self._folder(run))
+            return len(names) if files.drop_run(self.root, self._run_filename(run), is_over, until) else 0
         except FileNotFoundError:
-            return 0
-        except NotADirectoryError as error:
-            raise _is_no_folder(error.filename) from None
-        for name in self.names(run):
-            with suppress(LayoutError):  # A folder in its place; it stays, and so does the run's.
-                dropped += self.delete(run, name) is not None
-        try:
-            for filename in places.listing(folder):
-                if filename.startswith("."):  # What is said of the run, such as its time-to-live.
-                    with suppress(IsADirectoryError):  # It stays, and so does the run's folder.
-                        places.unlink(places.join(folder, filename))
-            places.remove_folder(places.join(self.root.runs, self._run_filename(run)))
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            # Somebody put an object meanwhile: then the run goes on.
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-                raise
-        finally:
-            folder.folder.close()
-        return dropped
+            self.root.require()
+            raise
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object that comes from another tier.
@@ -341,7 +322,7 @@ class DirectoryTier:
     def by_age(self) -> list[Entry]:
         """All objects, the least recently used first."""
         found = []
-        for run in self._run_names():
+        for run in self.run_folders():
             try:
                 with places.scan(self._folder(run)) as entries:
                     for entry in entries:
@@ -405,21 +386,22 @@ class DirectoryTier:
         """What was set for a run, in seconds."""
         try:
             return float(places.read_small(places.join(self._folder(run), _TIME_TO_LIVE)))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
             return None  # None is set.
         except RootError:
             return None  # What is no file says nothing.
 
-    def expired_runs(self) -> list[str]:
-        """The runs whose time is up."""
-        expired = []
-        for run in self._run_names():
-            seconds = self.time_to_live(run)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                # A folder changes with every name that comes, changes or goes.
-                if seconds is not None and time.time() > places.status(self._folder(run)).st_mtime + seconds:
-                    expired.append(run)
-        return sorted(expired)
+    def has_expired(self, run: str) -> bool | None:
+        """Whether the time of a run is up; None where it has no objects here, and so says nothing."""
+        try:
+            # A folder changes with every name that comes, changes or goes.
+            changed = places.status(self._folder(run)).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        seconds = self.time_to_live(run)
+        if seconds is None:
+            return False if self._has_names(run) else None
+        return time.time() > changed + seconds
 
     def _folder(self, run: str) -> str:
         """The folder of a run; see `Root.run_folder`."""
@@ -442,9 +424,18 @@ class DirectoryTier:
         try:
             return self._names_in(self._folder(run))
         except (FileNotFoundError, NotADirectoryError):
+            self.root.require()
             return []
 
-    def _run_names(self) -> list[str]:
+    def _has_names(self, run: str) -> bool:
+        try:
+            with places.scan(self._folder(run)) as entries:
+                return any(is_filename(entry.name, self.root.portable_names) for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def run_folders(self) -> list[str]:
+        """The runs that have a folder here, be it empty, in no order: much faster than `runs`."""
         try:
             return self._names_in(self.root.runs)
         except FileNotFoundError:
@@ -462,6 +453,7 @@ class DirectoryTier:
             path = self._path(run, name)
             descriptor, status = files.open_shared(path)
         except FileNotFoundError:
+            self.root.require()
             return None
         except NotADirectoryError as error:
             raise _is_no_folder(os.path.dirname(error.filename)) from None

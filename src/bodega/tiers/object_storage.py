@@ -6,6 +6,7 @@ once, each tried again by itself. The storage shows an object when its last part
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -13,15 +14,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bodega import layout
+from bodega.codecs import Sink
 from bodega.errors import BodegaError, InvalidName, ObjectReplaced, SettingsError, TierError
 from bodega.names import from_filename, to_filename
 from bodega.settings import redact_url
 from bodega.tiers.access import hide, is_without_tls, with_profile
+from bodega.tiers.writing import Passing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,6 +42,8 @@ _IN_FLIGHT = 128 << 20
 """Bytes of an upload's parts at once, however large they have to be."""
 _MOST_PARTS = 10_000
 """Of one object in S3, in whose terms the others are no stricter."""
+_AT_ONCE = 1_000
+"""Keys that one request removes."""
 _TRIES = 5
 """Of each request, by us; obstore itself tries again when a server answers with an error of its own."""
 _FIRST_PAUSE = 0.1
@@ -171,25 +177,67 @@ class ObjectStorageTier:
         # Folders stay when their last file goes, and some servers keep them too.
         return sorted(run for run in map(from_filename, filter(_is_ours, folders)) if self._keys(run, most=1))
 
+    def put(
+        self,
+        run: str,
+        name: str,
+        encode: Callable[[Sink], layout.Encoded],
+        *,
+        below: bool = True,  # noqa: ARG002 - everything here is
+        publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
+    ) -> layout.ObjectInfo:
+        """Keep what ``encode`` yields in one atomic step, without having all of it in memory or on a disk before.
+
+        Raises:
+            NotShareable: the value pickles differently each time.
+            TierError: the tier failed; what was under the name before is still there.
+        """
+        passing = Passing(self.url, run, name, encode)
+
+        def send(part: int, at_once: int) -> None:
+            path = self._key(run, name)
+            # One that is left by an error is given up, and shows nothing.
+            with self._obstore().open_writer(self._opened(), path, buffer_size=part, max_concurrency=at_once) as writer:
+
+                def take(view: memoryview) -> None:
+                    try:
+                        writer.write(view)
+                    except Exception as error:
+                        # A pickler takes whatever else its file raises for a fault of the value.
+                        raise ConnectionError(str(error)) from None
+
+                passing.send(take)
+
+        with publishing:
+            self._write(run, name, passing.nbytes, send)
+        return passing.info
+
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object in one atomic step; durable when this returns."""
-        part, at_once = _parts(data.nbytes)
+
+        def send(part: int, at_once: int) -> None:
+            path = self._key(run, name)
+            self._obstore().put(self._opened(), path, data, chunk_size=part, max_concurrency=at_once)
+
+        self._write(run, name, data.nbytes, send)
+
+    def _write(self, run: str, name: str, nbytes: int, send: Callable[[int, int], None]) -> None:
+        """Have an object sent, by so many bytes a part and so many parts at once."""
+        part, at_once = _parts(nbytes)
         # A part has to be through before the time-out: on a slow line, fewer at once are.
         concurrency = (max(1, at_once >> tried) for tried in count())
 
         def put() -> None:
             try:
-                self._obstore().put(
-                    self._opened(), self._key(run, name), data, chunk_size=part, max_concurrency=next(concurrency)
-                )
+                send(part, next(concurrency))
             except FileNotFoundError as error:
                 # The bucket is missing, or the parts are: they became the object, and the answer that said so was lost.
                 raise ConnectionError(error) from None
 
         self.attempt(put, run, name, "written")
         size = self._size(run, name)
-        if size != data.nbytes:
-            raise self._failed(run, name, "written", f"it has {size} bytes of {data.nbytes} afterwards")
+        if size != nbytes:
+            raise self._failed(run, name, "written", f"it has {size} bytes of {nbytes} afterwards")
 
     def fetch(self, run: str, name: str) -> Download | None:
         """Begin to read an object."""
@@ -203,12 +251,22 @@ class ObjectStorageTier:
             self._remove([self._key(run, name)], run, name)
         return size
 
-    def drop_run(self, run: str) -> int:
-        """Take all names of a run away; returns how many there were."""
-        keys = self._keys(run)
-        if keys:
+    def drop_run(self, run: str, *, until: float = math.inf) -> int:
+        """Take all names of a run away; returns how many there were.
+
+        Args:
+            run: whose names.
+            until: a moment of the monotonic clock at which to end, be there more.
+        """
+        dropped, before = 0, None
+        while keys := self._keys(run, most=_AT_ONCE):
+            if keys == before:
+                raise self._failed(run, "", "removed", "it is still listed afterwards")
             self._remove(keys, run, "")
-        return len(keys)
+            dropped, before = dropped + len(keys), keys
+            if len(keys) < _AT_ONCE or time.monotonic() >= until:
+                break
+        return dropped
 
     def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Piece:
         """A range of an object, in one request and one try.

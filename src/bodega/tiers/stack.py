@@ -5,15 +5,18 @@ again when it is read. A copy below stays when its object comes up, so that movi
 
 Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
 only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
-waits for one, so two puts that make room at once cannot wait for each other.
+waits for one, so two puts that make room at once cannot wait for each other. With it goes the shared lock of the run,
+which whoever drops the run has for himself.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from bodega import events, layout
@@ -29,13 +32,15 @@ from bodega.errors import (
     TierError,
 )
 from bodega.memory import ledger
+from bodega.memory.sweep import turned
 from bodega.names import is_record
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.stored import Stored
+from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Pieces, write_pieces
 
 _STRIPES = 256
+_RUN_STRIPES = 64
 _PATIENCE = 600.0
 """Seconds that a transfer of a large object over a slow line may take."""
 _MARGIN = 20
@@ -84,11 +89,14 @@ class TierStack:
         *,
         seal: bool = False,
         persist: bool = False,
+        pinned: bool = False,
     ) -> layout.ObjectInfo:
         """Publish what ``encode`` yields in memory, and in the durable tier if asked for.
 
+        What does not fit into memory goes to the first tier below that has room, unless it will be pinned.
+
         Raises:
-            StoreFull: it does not fit; the old object of the name is untouched.
+            StoreFull: it fits nowhere; the old object of the name is untouched.
             TierError: a lower tier failed. The object is in memory; what was below may still be there.
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
@@ -99,7 +107,21 @@ class TierStack:
             return self.top.put(run, name, encode, seal=seal)
         for tier in self.lower:
             tier.check(run, name)
-        return self.top.put(run, name, encode, seal=seal, publishing=self._replacing(self.top, run, name, persist))
+        replacing = partial(self._replacing, run=run, name=name, persist=persist)
+        try:
+            return self.top.put(run, name, encode, seal=seal, publishing=replacing(self.top))
+        except StoreFull as error:
+            if pinned:
+                raise
+            full = error
+        for tier in self.lower:
+            try:
+                return tier.put(run, name, encode, below=True, publishing=replacing(tier))
+            except (StoreFull, TierError) as error:
+                if isinstance(error, TierError) and getattr(error, "tier", None) != tier.url:
+                    raise  # It is here, and another tier failed.
+                full.add_hint(f"Below: {error}")
+        raise full
 
     def write(self, run: str, name: str, *, persist: bool = False) -> Pieces:
         """Publish what comes piece by piece; in the first folder that has room for it, and in the durable tier if asked.
@@ -164,11 +186,15 @@ class TierStack:
             StoreFull: there is no room for it to come up.
             TierError: a tier that may have it failed.
         """
+        stored = self._find(run, name)
+        if stored is None:
+            raise self._not_found(run, name)
+        events.emit("get", run, name, stored.header.total, stored.tier)
+        return stored
+
+    def _find(self, run: str, name: str) -> Stored | None:
         stored = self.top.open(run, name)
-        if stored is not None:
-            events.emit("get", run, name, stored.header.total, self.top.url)
-            return stored
-        for look in range(_LOOKS if self.lower else 0):
+        for look in range(_LOOKS if self.lower and stored is None else 0):
             for tier in self.lower:
                 try:
                     stored = self._open_below(tier, run, name)
@@ -178,12 +204,11 @@ class TierStack:
                         raise
                     break
                 if stored is not None:
-                    events.emit("get", run, name, stored.header.total, tier.url)
                     return stored
             stored = self.top.open(run, name)
             if stored is not None:
-                return stored
-        raise self._not_found(run, name)
+                break
+        return stored
 
     def info(self, run: str, name: str) -> tuple[layout.ObjectInfo, str]:
         """What the header of an object says, and the URL of the tier that has it.
@@ -225,26 +250,69 @@ class TierStack:
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
-        self.require_folders()
         return _union(tier.names(run) for tier in self._tiers)
 
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
-        self.require_folders()
         return _union(tier.runs() for tier in self._tiers)
 
-    def drop_run(self, run: str) -> None:
-        """Take all names of a run away."""
-        self.top.drop_run(run)
-        for tier in reversed(self.lower):
-            tier.drop_run(run)
-        if self.lower:
-            # A reader may have brought one up in the meantime.
-            self.top.drop_run(run)
+    def drop_run(self, run: str) -> list[str]:
+        """Take all names of a run away; returns those that there were, sorted.
+
+        Raises:
+            RootError: the root or a lower folder is gone.
+            TierError: a lower tier failed; what it has not dropped is still there.
+        """
+        with self._ending(run, _PATIENCE):
+            names = self.names(run)
+            # From below, so that a crash leaves no old copy to come up again.
+            for tier in reversed(self._tiers):
+                tier.drop_run(run)
         events.emit("drop", run, "", 0, self.top.url)
+        return names
+
+    def drop_expired(self, until: float = math.inf) -> int:
+        """Drop the runs whose time is up in every folder that knows them; object storage keeps no times.
+
+        Args:
+            until: a moment of the monotonic clock at which to end; others go on from there.
+
+        Returns:
+            How many were dropped.
+        """
+        dropped = 0
+        for tier in self._folders:
+            for run in turned(tier.run_folders()):
+                if time.monotonic() >= until:
+                    return dropped
+                if tier.has_expired(run):
+                    dropped += self._drop_expired(run, until)
+        return dropped
+
+    def _drop_expired(self, run: str, until: float) -> bool:
+        """Drop a run if its time is up, at a moment when nobody puts into it."""
+        try:
+            with self._ending(run, deadline=0.0):
+                if any(tier.has_expired(run) is False for tier in self._folders):
+                    return False
+                dropped = 0
+                # The folders last, since they know the time: what ends halfway goes on another time.
+                for tier in self.lower:
+                    if not isinstance(tier, DirectoryTier):
+                        dropped += tier.drop_run(run, until=until)
+                        if time.monotonic() >= until:
+                            return False
+                for folder in reversed(self._folders):
+                    # Each looks again while nothing can be put into it.
+                    dropped += folder.drop_run(run, until=until, expired=True)
+        except StoreBusy:
+            return False  # Somebody puts into it at this moment: it has not ended.
+        if dropped:
+            events.emit("drop", run, "", 0, self.top.url)
+        return dropped > 0
 
     @contextmanager
-    def _replacing(self, new: DirectoryTier, run: str, name: str, persist: bool) -> Iterator[None]:
+    def _replacing(self, new: Tier, run: str, name: str, persist: bool) -> Iterator[None]:
         """Around the publishing of an object in a tier: what others have under its name is replaced or goes."""
         if not self.lower:
             yield
@@ -253,9 +321,9 @@ class TierStack:
             yield
             for tier in reversed(self._tiers):
                 if tier is new:
-                    if persist and tier is self.lower[-1]:
+                    if isinstance(new, DirectoryTier) and new.is_on_disk:
                         new.sync_names(run)
-                elif persist and tier is self.lower[-1]:
+                elif persist and tier is self.lower[-1] and isinstance(new, DirectoryTier):
                     try:
                         self._persist(new, run, name)
                     except StoreFull as error:
@@ -263,13 +331,43 @@ class TierStack:
                             f"{name!r} is in memory, but not persisted: {error}", tier=tier.url, run=run, name=name
                         ) from error
                 else:
-                    tier.delete(run, name)
+                    self._forget(tier, run, name)
+
+    def _forget(self, tier: Tier, run: str, name: str) -> None:
+        """Take what a tier still has of a name away, which has just been put into another one."""
+        try:
+            tier.delete(run, name)
+        except OSError as error:
+            raise TierError(
+                f"{name!r} is put, and whoever gets it has the new value; but what {tier.url} may have of it from before "
+                f"could not be removed, and would come back with the loss of the new one: {error} Put it once more when "
+                "that tier can be reached.",
+                tier=tier.url,
+                run=run,
+                name=name,
+            ) from error
 
     @contextmanager
     def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
         stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
-        with self.top.root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline):
+        with (
+            self.top.root.lock(self._run_lock(run), f"The run {run!r}, which is dropped,", deadline, shared=True),
+            self.top.root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline),
+        ):
             yield
+
+    def _ending(self, run: str, deadline: float) -> AbstractContextManager[object]:
+        """What keeps every transfer of a run away while it is dropped, which takes several steps.
+
+        In memory alone it takes one, which keeps puts away by itself.
+        """
+        if not self.lower:
+            return nullcontext()
+        return self.top.root.lock(self._run_lock(run), f"The run {run!r}", deadline)
+
+    def _run_lock(self, run: str) -> str:
+        stripe = zlib.crc32(run.encode("utf-8", "surrogateescape")) % _RUN_STRIPES
+        return f"run-{stripe:02}"
 
     def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:
         if isinstance(tier, DirectoryTier):
@@ -306,16 +404,23 @@ class TierStack:
             except StoreFull:
                 if isinstance(tier, DirectoryTier) and not needed:
                     return None
-                if folder is folders[-1]:
+                if folder is not folders[-1]:
+                    continue
+                if needed or not self.top.admission.has_headroom(fetch.header.total):
                     raise
-                continue
+                # Larger than all that objects may take here: whoever reads it has it for itself.
+                return self._read(tier, run, name)
             events.emit("promote", run, name, fetch.header.total, folder.url)
             return folder.open(run, name)
         return None
 
+    def _read(self, tier: Tier, run: str, name: str) -> Stored | None:
+        fetch = tier.fetch(run, name)
+        return None if fetch is None else read_whole(tier.url, run, name, fetch)
+
     def _is_hot(self, stored: Stored) -> bool:
         """Whether an object on a disk was read before, and there is room above it or something older to give way."""
-        if not stored.used_before:
+        if not stored.used_before or stored.header.total > self.top.capacity:
             return False
         if ledger.read(self.top.root) + stored.header.total <= self.top.capacity:
             return True
@@ -381,14 +486,6 @@ class TierStack:
                 below.set_time_to_live(run, seconds)
         return stored.status
 
-    def expired_runs(self) -> list[str]:
-        """The runs whose time is up in every folder that knows them; object storage keeps no times."""
-        found = {run for tier in self._folders for run in tier.expired_runs()}
-        alive = {
-            run for run in found for tier in self._folders if run in tier.runs() and run not in tier.expired_runs()
-        }
-        return sorted(found - alive)
-
     def _nothing_durable(self, name: str) -> SettingsError:
         return SettingsError(
             f"{name!r} cannot be persisted: the store {self.top.url} has no lower tier. Name one (spill=), such as a "
@@ -396,23 +493,25 @@ class TierStack:
         )
 
     def _not_found(self, run: str, name: str) -> ObjectNotFound:
+        return ObjectNotFound(
+            f"There is no object {name!r} in run {run!r} of the store {self.top.url}.",
+            name=name,
+            run=run,
+            suggest=partial(self._suggest, run, name),
+        )
+
+    def _suggest(self, run: str, name: str) -> tuple[list[str], str]:
+        """Names of a run that look like one, and what to say to whoever looked for that."""
         from difflib import get_close_matches  # Slow to import, and seldom needed.
 
         names = [each for each in self.names(run) if not is_record(each)]
         matches = get_close_matches(name, names[:10_000], n=3)
         if matches:
-            hint = f"Did you mean {', '.join(map(repr, matches))}?"
-        elif names:
-            hint = f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
-        else:
-            others = self.runs()
-            hint = "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
-        return ObjectNotFound(
-            f"There is no object {name!r} in run {run!r} of the store {self.top.url}. {hint}",
-            name=name,
-            run=run,
-            matches=matches,
-        )
+            return matches, f"Did you mean {', '.join(map(repr, matches))}?"
+        if names:
+            return [], f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
+        others = self.runs()
+        return [], "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
 
 
 def _union(lists: Iterator[list[str]]) -> list[str]:

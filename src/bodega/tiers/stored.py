@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from bodega import layout
+from bodega.tiers.base import Fetch
 
 _PART = 256 << 10
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
@@ -16,6 +18,8 @@ class Stored(NamedTuple):
     """An object, ready to be decoded: its description and its bytes."""
 
     path: str
+    tier: str
+    """The URL of the tier that it was opened in."""
     status: os.stat_result
     """Of the segment, from before this use."""
     header: layout.Header
@@ -57,6 +61,28 @@ class Stored(NamedTuple):
     def _block(self) -> memoryview:
         start = self.header.description_offset
         return self.data[start : start + self.header.block_length]
+
+
+def read_whole(tier: str, run: str, name: str, fetch: Fetch) -> Stored:
+    """Read an object of another tier into memory of this process alone, and compare it with its digest.
+
+    Raises:
+        LayoutError: its bytes are not those that were sent.
+        TierError: the tier failed.
+    """
+    header, end, where = fetch.header, 0, f"{tier} {run}/{name}"
+    data = memoryview(mmap.mmap(-1, header.total))
+    for part in fetch.parts():
+        data[end : end + part.nbytes] = part
+        end += part.nbytes
+    if end != header.total:
+        raise layout.damaged(where, f"{end} bytes of {header.total} came")
+    start = header.description_offset
+    block = data[start : start + header.block_length]
+    description = layout.parse_description(header, data, block, owner=(run, name), path=where)
+    stored = Stored(where, tier, os.stat_result((0,) * 10), header, description, data)
+    stored.verify()
+    return stored
 
 
 class Entry(NamedTuple):

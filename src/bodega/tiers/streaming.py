@@ -14,6 +14,7 @@ from bodega.errors import StoreFull
 from bodega.memory import pool
 from bodega.memory.files import Draft
 from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.writing import describe
 
 _PART = 8 << 20
 """Bytes that are copied at a time when a draft moves."""
@@ -63,7 +64,7 @@ def write_pieces(
                 lengths.append(buffer.nbytes)
                 end = offset + buffer.nbytes
         encoded = sent._replace(buffers=[layout.Pieces(length, _nothing) for length in lengths])
-        info = tier.describe(run, name, encoded, 0)
+        info = describe(tier.url, run, name, encoded, 0)
         plan = layout.plan(info, encoded, stream_length=0, stream_crc=0, stream_written=True)
         draft.write(plan.description_offset, [memoryview(plan.description)])
         head = layout.seal(plan.head, plan.description, draft.hasher.digest())
