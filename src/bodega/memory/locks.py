@@ -11,7 +11,6 @@ import fcntl
 import os
 import stat
 import time
-from contextlib import suppress
 from types import TracebackType
 
 from bodega.errors import BodegaError, StoreBusy, StoreFull
@@ -112,8 +111,10 @@ def release(descriptor: Descriptor) -> None:
 def unlock(descriptor: Descriptor) -> None:
     """Give up an exclusive lock by name: a copy of the descriptor that a C library's fork made would keep it."""
     # Where the kernel has no memory for that, closing does it.
-    with suppress(OSError):
+    try:
         fcntl.flock(descriptor.number, fcntl.LOCK_UN)
+    except OSError:
+        pass
     descriptor.is_exclusive = False
 
 

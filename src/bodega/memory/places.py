@@ -54,8 +54,9 @@ def enter(path: str, *, follow: bool = False) -> Place:
 
 def join(folder: str, name: str) -> str:
     """The path of a name in a folder."""
-    text = f"{folder}/{name}"
-    return Place.in_folder(text, folder.folder, name) if isinstance(folder, Place) else text
+    if isinstance(folder, Place):
+        return Place.in_folder(f"{folder}/{name}", folder.folder, name)
+    return f"{folder}/{name}"
 
 
 def _where(path: str) -> tuple[str, int | None]:

@@ -115,7 +115,7 @@ class DirectoryTier:
             LayoutError: there is a folder in its place.
         """
         # Not opened yet: the folder is made as late as it is needed.
-        folder, filename = f"{self.root.path}/runs/{self._run_filename(run)}", self._filename(name)
+        folder, filename = f"{self.url}/runs/{self._run_filename(run)}", self._filename(name)
         try:
             draft.publish(folder, filename, synced=synced)
         except IsADirectoryError:
