@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from bodega.layout import Buffer, Pieces
-from bodega.memory import ledger, libc, locks, pool
+from bodega.memory import lease, ledger, libc, locks, pool
 from bodega.memory.capabilities import link_descriptor
 from bodega.memory.copying import WORTH_IT, copy_mapped
 from bodega.memory.root import Root
@@ -372,14 +372,14 @@ def clear_folder(root: Root, taken: str, until: float = math.inf) -> int:
     return freed
 
 
-def open_shared(path: str) -> tuple[int, os.stat_result]:
-    """Open the segment that a name stands for and take its shared lock.
+def open_shared(path: str) -> tuple[int, os.stat_result, lease.Mapping | None]:
+    """Open the segment that a name stands for and take its shared lock, or the anchor that has it in this process.
 
     Only after the lock is held is the name compared with the file: before that, the segment may have been replaced
     and be written anew under another name.
 
     Returns:
-        The descriptor, which the caller closes, and the file's status.
+        The descriptor, which the caller closes, the file's status, and the anchor, if there is one.
 
     Raises:
         FileNotFoundError: no such name.
@@ -393,10 +393,11 @@ def open_shared(path: str) -> tuple[int, os.stat_result]:
             # Another user's file, whose times are not ours to keep; or one that cannot be read at all.
             descriptor = os.open(path, _READ)
         try:
-            if locks.try_shared(descriptor):
-                status = os.fstat(descriptor)
-                if pool.is_still(path, status):
-                    return descriptor, status
+            status = os.fstat(descriptor)
+            anchor = lease.anchor_of(status)
+            if (anchor is not None or locks.try_shared(descriptor)) and pool.is_still(path, status):
+                # Its size may have been another before it was locked.
+                return descriptor, os.fstat(descriptor), anchor
         except BaseException as error:
             os.close(descriptor)
             locks.say_where(error, path)

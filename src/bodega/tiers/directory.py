@@ -137,7 +137,7 @@ class DirectoryTier:
         opened = self._open(path)
         if opened is None:
             return None
-        descriptor, status = opened
+        descriptor, status, anchor = opened
         try:
             # A small file in one read; of a large one the first page, which nearly always has the description.
             head: bytes | bytearray
@@ -154,7 +154,7 @@ class DirectoryTier:
                 data = bytearray(header.total)
                 os.preadv(descriptor, [data], 0)
             else:
-                data = lease.map_private(descriptor, header.total, self.root.capabilities)
+                data = lease.lease(descriptor, status, header.total, self.root.capabilities, anchor)
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
                 try:
@@ -183,7 +183,7 @@ class DirectoryTier:
         opened = self._open(path)
         if opened is None:
             return None
-        descriptor, status = opened
+        descriptor, status, _ = opened
         try:
             head = os.pread(descriptor, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
@@ -447,9 +447,9 @@ class DirectoryTier:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def _open(self, path: str) -> tuple[int, os.stat_result] | None:
+    def _open(self, path: str) -> tuple[int, os.stat_result, lease.Mapping | None] | None:
         try:
-            descriptor, status = files.open_shared(path)
+            descriptor, status, anchor = files.open_shared(path)
         except FileNotFoundError:
             self.root.require()
             return None
@@ -460,7 +460,7 @@ class DirectoryTier:
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
             raise layout.damaged(path, "it is not a file")
-        return descriptor, status
+        return descriptor, status, anchor
 
 
 def _is_a_folder(path: str) -> LayoutError:
