@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+import bodega
 from bodega.memory import ledger, pool
 
 SIZE = 1 << 20

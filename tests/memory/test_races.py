@@ -92,6 +92,7 @@ def test_the_lease_survives_in_a_forked_child(store):
         os.close(descriptor)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="the table of locks is of Linux")
 def test_many_leases_of_one_object_have_two_locks(store):
     """Each lock of a file makes each other one slower; and the object is held until the last mapping goes."""
     store.put("x", uniform(1.0))
