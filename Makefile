@@ -70,7 +70,7 @@ bench-pipeline: $(VENV)/.bench
 	$(BIN)/bodega bench pipeline --resume $(ARGS)
 
 stress: $(VENV)/.installed
-	BODEGA_STRESS=1 $(BIN)/pytest -s --timeout 7200 --durations 0 --durations-min 1 \
+	BODEGA_STRESS=1 $(BIN)/pytest -s --durations 0 --durations-min 1 \
 	  tests/memory/test_races.py tests/memory/test_lease_machine.py tests/memory/test_interrupts.py tests/faults tests/tiers
 
 # On a real Kubernetes of two hosts, which a tool outside the project starts on this machine; see CONTRIBUTING.md.

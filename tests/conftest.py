@@ -12,6 +12,13 @@ import bodega
 os.environ["DO_NOT_TRACK"] = "1"
 
 
+def pytest_collection_modifyitems(items):
+    """The long forms take hours, whoever runs them."""
+    if os.environ.get("BODEGA_STRESS"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(7200))
+
+
 @pytest.fixture
 def root(monkeypatch):
     """A path for a root on tmpfs, where there is one; removed afterwards."""

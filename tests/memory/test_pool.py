@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+import bodega
 from bodega.memory import ledger, pool
 
 SIZE = 1 << 20
@@ -55,3 +56,13 @@ def pool_bytes(store):
 def test_what_is_in_the_pool_is_counted(store, count):
     put_into_pool(store, count)
     assert store.usage().used == pool_bytes(store) > 0
+
+
+def test_what_no_put_wants_for_long_goes_with_a_sweep(root, monkeypatch):
+    """Whatever runs are kept: the pool holds what is needed."""
+    store = bodega.open(root, prefault="2MiB")
+    store.put("kept", 1)
+    assert store.sweep().nbytes == 0 and store.usage().pool
+    monkeypatch.setattr(pool, "IDLE", -1)
+    store.sweep()
+    assert store.usage().pool == 0 and store["kept"] == 1

@@ -121,11 +121,10 @@ def hosts(*, env: str | None, conf_source: str | None, pipelines: str | None) ->
 @task.command()
 @_project_options
 def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
-    """Drop the run here and in the durable tier; the last run of a host takes the warm memory with it."""
+    """Drop the run here and in the durable tier, and the warm memory of the host: whoever is at work makes its own anew."""
     store = _open(env, conf_source, pipelines).place.open()
     click.echo(f"Dropped {store.drop_run()} objects of run {store.run!r}.")
-    if not store.usage().runs:  # Of this host: in the durable tier there may be others.
-        store.sweep(empty_pool=True)
+    store.sweep(empty_pool=True)
 
 
 def _open(env: str | None, conf_source: str | None, pipelines: str | None) -> OpenedProject:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from bodega.errors import RootError, StoreBusy
 from bodega.layout import Buffer, Pieces
-from bodega.memory import ledger, locks, places, pool
+from bodega.memory import lease, ledger, locks, places, pool
 from bodega.memory.copying import WORTH_IT, copy_mapped
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
@@ -414,14 +414,14 @@ def clear_folder(root: Root, taken: str, until: float = math.inf) -> int:
     return freed
 
 
-def open_shared(path: str) -> tuple[Descriptor, os.stat_result]:
-    """Open the segment that a name stands for and take its shared lock.
+def open_shared(path: str) -> tuple[Descriptor, os.stat_result, lease.Mapping | None]:
+    """Open the segment that a name stands for and take its shared lock, or the anchor that has it in this process.
 
     Only after the lock is held is the name compared with the file: before that, the segment may have been replaced
     and be written anew under another name.
 
     Returns:
-        The descriptor, which the caller closes, and the file's status.
+        The descriptor, which the caller closes, the file's status, and the anchor, if there is one.
 
     Raises:
         FileNotFoundError: no such name.
@@ -435,9 +435,11 @@ def open_shared(path: str) -> tuple[Descriptor, os.stat_result]:
             # Another user's file, whose times are not ours to keep; or one that cannot be read at all.
             descriptor = places.open_file(path, _READ)
         try:
-            locked, status = locks.try_shared(descriptor.number), os.fstat(descriptor.number)
-            if locked and pool.is_still(path, status):
-                return descriptor, status
+            status = os.fstat(descriptor.number)
+            anchor = lease.anchor_of(status)
+            if (anchor is not None or locks.try_shared(descriptor.number)) and pool.is_still(path, status):
+                # Its size may have been another before it was locked.
+                return descriptor, os.fstat(descriptor.number), anchor
             patience = patience or locks.Patience(path, "An object", None, status)
         except BaseException as error:
             descriptor.close()

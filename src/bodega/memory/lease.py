@@ -3,15 +3,21 @@
 An flock belongs to an open file, and a mapping keeps its file open. So: lock, map, close every descriptor; the
 lock goes when the last array over the mapping does, or with the process. CPython's own `mmap.mmap` duplicates the
 descriptor, which costs one per object; two ways around it are tried (see `bodega.memory.capabilities`).
+
+The kernel goes through all locks of a file for each that comes or goes. So of many mappings of one file in one process
+only the first two have locks of their own: with the second comes an anchor, a page that has its lock, and the mappings
+after that hold the anchor instead.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from bodega.memory import libc
 
@@ -24,7 +30,47 @@ _MAP_NORESERVE = 0x4000
 """Linux, x86-64 and arm64. Without it a private writable mapping counts in full against the commit limit."""
 
 
-def map_private(descriptor: int, length: int, capabilities: Capabilities) -> mmap.mmap:
+class Mapping(mmap.mmap):
+    """A mapping that keeps the lock of its file, or the anchor that does."""
+
+    is_anchor = False
+    anchor: Mapping | None = None
+
+
+_leased: WeakValueDictionary[tuple[int, int], Mapping] = WeakValueDictionary()
+"""By device and inode of its file: the anchor, or else the one mapping there is. A child's are its own as well."""
+
+
+def anchor_of(status: os.stat_result) -> Mapping | None:
+    """What holds the shared lock of a file in this process already, for as long as it is held on to."""
+    found = _leased.get((status.st_dev, status.st_ino))
+    return found if found is not None and found.is_anchor else None
+
+
+def lease(
+    descriptor: int, status: os.stat_result, length: int, capabilities: Capabilities, anchor: Mapping | None
+) -> Mapping:
+    """Map a file as `map_private` does, under a shared lock that lasts as long as the mapping.
+
+    Args:
+        descriptor: open for reading, with the shared lock unless there is an anchor.
+        status: of the file.
+        length: bytes, at least 1, no more than the file has.
+        capabilities: of the root that the file is in.
+        anchor: what `anchor_of` said, if anything.
+    """
+    mapping, key = map_private(descriptor, length, capabilities), (status.st_dev, status.st_ino)
+    if anchor is None and key in _leased:
+        anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
+        anchor.is_anchor = True
+        _leased[key] = anchor
+    elif anchor is None:
+        _leased[key] = mapping
+    mapping.anchor = anchor
+    return mapping
+
+
+def map_private(descriptor: int, length: int, capabilities: Capabilities) -> Mapping:
     """Map a file's first bytes copy-on-write: what the caller changes stays in its own pages.
 
     The caller holds the file's shared lock and closes the descriptor afterwards; the mapping keeps the lock.
@@ -49,16 +95,16 @@ def map_private(descriptor: int, length: int, capabilities: Capabilities) -> mma
         return mapping
 
 
-def _map(descriptor: int, length: int, protection: int, capabilities: Capabilities) -> mmap.mmap:
+def _map(descriptor: int, length: int, protection: int, capabilities: Capabilities) -> Mapping:
     flags = mmap.MAP_PRIVATE | (_MAP_NORESERVE if capabilities.noreserve else 0)
     if capabilities.trackfd and sys.version_info >= (3, 13):
-        return mmap.mmap(descriptor, length, flags=flags, prot=protection, trackfd=False)
+        return Mapping(descriptor, length, flags=flags, prot=protection, trackfd=False)
     if capabilities.overlay and protection == _READ_WRITE:
         # This object owns the address range and its unmapping; the file is laid over it by hand.
-        mapping = mmap.mmap(-1, length, flags=flags | mmap.MAP_ANONYMOUS, prot=protection)
+        mapping = Mapping(-1, length, flags=flags | mmap.MAP_ANONYMOUS, prot=protection)
         view = ctypes.c_char.from_buffer(mapping)
         address = ctypes.addressof(view)
         del view
         libc.map_over(address, length, protection, flags | _MAP_FIXED, descriptor)
         return mapping
-    return mmap.mmap(descriptor, length, flags=flags, prot=protection)
+    return Mapping(descriptor, length, flags=flags, prot=protection)

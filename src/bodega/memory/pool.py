@@ -8,6 +8,7 @@ but the folder.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 import time
@@ -22,6 +23,9 @@ from bodega.memory.root import Root
 MINIMUM_SIZE = 1 << 20
 """Smaller segments are not worth a look into the folder."""
 MOST_SEGMENTS = 64
+IDLE = 900
+"""Seconds after which a segment that no put has taken goes with the next sweep: whatever runs are kept, memory that nobody
+needs is the machine's."""
 _NOT_OURS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR}
 _ZEROS = memoryview(bytes(1 << 20))
 MOST_SHARE = 8
@@ -173,6 +177,16 @@ def drain(root: Root, need: int | None = None) -> int:
     freed = 0
     for name in _names(root):
         if need is not None and freed >= need:
+            break
+        freed += drop(root, name)
+    return freed
+
+
+def drop_idle(root: Root, until: float = math.inf) -> int:
+    """Free what no put has wanted for a long time, till a moment of the monotonic clock; returns how many bytes."""
+    freed, oldest = 0, f"{time.time_ns() - IDLE * 10**9:016x}"
+    for name, _ in _segments(root):
+        if name >= oldest or time.monotonic() >= until:
             break
         freed += drop(root, name)
     return freed

@@ -40,14 +40,16 @@ def sweep(root: Root, *, empty_pool: bool = False) -> Swept:
         empty_pool: also give the memory of warm segments back to the system.
     """
     swept = _free(root, leftovers(root))
-    nbytes = swept.nbytes + (pool.drain(root) if empty_pool else 0)
+    nbytes = swept.nbytes + (pool.drain(root) if empty_pool else pool.drop_idle(root))
     ledger.recount(root)
     return Swept(swept.files, nbytes)
 
 
 def sweep_some(root: Root) -> Swept:
     """Free a few left-overs: the share of a put, so that no timer is needed."""
-    return _free(root, turned(leftovers(root))[:_MOST], time.monotonic() + SHARE)
+    until = time.monotonic() + SHARE
+    swept = _free(root, turned(leftovers(root))[:_MOST], until)
+    return Swept(swept.files, swept.nbytes + pool.drop_idle(root, until))
 
 
 def turned(items: list[str]) -> list[str]:

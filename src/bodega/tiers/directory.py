@@ -137,7 +137,7 @@ class DirectoryTier:
         opened = self._open(run, name)
         if opened is None:
             return None
-        path, descriptor, status = opened
+        path, descriptor, status, anchor = opened
         try:
             # A small file in one read; of a large one the first page, which nearly always has the description.
             head: bytes | bytearray
@@ -154,7 +154,7 @@ class DirectoryTier:
                 data = bytearray(header.total)
                 os.preadv(descriptor.number, [data], 0)
             else:
-                data = lease.map_private(descriptor.number, header.total, self.root.capabilities)
+                data = lease.lease(descriptor.number, status, header.total, self.root.capabilities, anchor)
             if touch and status.st_uid == os.getuid():
                 # The time of the last access is the age for eviction; that of the last change stays the object's own.
                 try:
@@ -182,7 +182,7 @@ class DirectoryTier:
         opened = self._open(run, name)
         if opened is None:
             return None
-        path, descriptor, status = opened
+        path, descriptor, status, _ = opened
         try:
             head = os.pread(descriptor.number, _FIRST_READ, 0)
             header = layout.parse_header(head, status.st_size, path)
@@ -358,7 +358,7 @@ class DirectoryTier:
         opened = self._open(run, name)
         if opened is None:
             return False
-        path, descriptor, _ = opened
+        path, descriptor, _, _ = opened
         try:
             # A bit of the file's mode, so that it holds for all processes and goes with the object.
             os.fchmod(descriptor.number, self.root.file_mode | (stat.S_ISVTX if pinned else 0))
@@ -439,6 +439,7 @@ class DirectoryTier:
         try:
             return self._names_in(self.root.runs)
         except FileNotFoundError:
+            self.root.require()
             return []
 
     def _names_in(self, folder: str) -> list[str]:
@@ -448,10 +449,10 @@ class DirectoryTier:
             if is_filename(filename, self.root.portable_names)
         ]
 
-    def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result] | None:
+    def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result, lease.Mapping | None] | None:
         try:
             path = self._path(run, name)
-            descriptor, status = files.open_shared(path)
+            descriptor, status, anchor = files.open_shared(path)
         except FileNotFoundError:
             self.root.require()
             return None
@@ -464,7 +465,7 @@ class DirectoryTier:
         if not stat.S_ISREG(status.st_mode):
             descriptor.close()
             raise layout.damaged(path, "it is not a file")
-        return path, descriptor, status
+        return path, descriptor, status, anchor
 
 
 def _is_a_folder(path: str) -> LayoutError:
