@@ -207,9 +207,7 @@ def test_a_task_loads_no_other_pipeline_than_it_is_told(shop):
     manifest = yaml.safe_load(shop.command("argo", "generate", "-o", "-").stdout)
     shop.write("conf/base/bodega.yml", "")
     (dag,) = (each["dag"]["tasks"] for each in manifest["spec"]["templates"] if "dag" in each)
-    told = {
-        each["name"]: {given["name"]: given["value"] for given in each["arguments"]["parameters"]} for each in dag
-    }
+    told = {each["name"]: {given["name"]: given["value"] for given in each["arguments"]["parameters"]} for each in dag}
     assert {name: each["pipelines"] for name, each in told.items()} == {"show": "one", "read": "one", "measure": "two"}
     assert told["read"]["params"] == "{}" and "'model'" in told["show"]["params"]
     for name, other in (("show", "two"), ("read", "two"), ("measure", "one")):
