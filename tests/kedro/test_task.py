@@ -220,6 +220,24 @@ def test_a_task_loads_no_other_pipeline_than_it_is_told(shop):
     assert shop.stored("w-1")["length"] == len(shop.stored("w-1")["read"])
 
 
+def test_a_task_that_is_done_imports_no_pipeline(shop):
+    registry = shop.path / f"src/{shop.package}/pipeline_registry.py"
+    registry.write_text("import sys\nprint('imports the registry', file=sys.stderr)\n" + registry.read_text())
+    arguments = ["run", "--nodes", '["show"]', "--params", '{"name": "a", "model": "{depth: 7}"}']
+    assert "imports the registry" in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    before = output(shop, "bytes")
+    (shop.outputs / "bytes").unlink()
+    assert "imports the registry" not in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    assert output(shop, "bytes") == before
+    # Another parameter, and what was shared is gone: the node runs again.
+    arguments[-1] = '{"name": "b", "model": "{depth: 7}"}'
+    assert "imports the registry" in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    assert eval(shop.stored("w-1")["shown"])[0] == "b"
+    del shop.stored("w-1")["shown"]
+    task(shop, *arguments, BODEGA_SHARED='["shown"]')
+    assert "shown" in shop.stored("w-1")
+
+
 def test_a_registry_that_needs_all_pipelines_gets_them(shop):
     shop.write(f"src/{shop.package}/pipelines/__init__.py", "")
     shop.write(
