@@ -219,3 +219,25 @@ def test_rules_take_the_name_of_cards_from_the_default() -> None:
 )
 def test_quantities_are_compared_by_what_they_stand_for(smaller, larger) -> None:
     assert amount(smaller) < amount(larger)
+
+
+def test_a_limit_of_cpu_holds_for_a_task_if_all_its_nodes_have_one():
+    def limit(*rules):
+        tasks = [{"nodes": name, "resources": resources} for name, resources in rules]
+        deployment = parse_deployment({"resources": {"cpu": 1}, "tasks": tasks}, source="bodega.yml")
+        return deployment.for_task([node(len, "x", "y", name="a"), node(len, "y", "z", name="b")]).resources.cpu_limit
+
+    assert limit(("a", {"cpu_limit": 2}), ("b", {"cpu_limit": "2500m"})) == "2500m"
+    assert limit(("a", {"cpu_limit": 2})) is None
+    with pytest.raises(SettingsError, match="cpu_limit of 500m"):
+        limit(("*", {"cpu_limit": "500m"}))
+
+
+@pytest.mark.parametrize("sub_path", ["/etc/passwd", "../up", "a/../b", 3])
+def test_a_part_of_a_volume_lies_within_it(sub_path):
+    volume = {"name": "v", "mount_path": "/v", "source": {"emptyDir": {}}, "sub_path": sub_path}
+    with pytest.raises(SettingsError, match="sub_path"):
+        parse_deployment({"volumes": [volume]}, source="bodega.yml")
+    volume["sub_path"] = "conf/bodega.yml"
+    (parsed,) = parse_deployment({"volumes": [volume]}, source="bodega.yml").volumes
+    assert parsed.sub_path == "conf/bodega.yml"

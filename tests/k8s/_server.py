@@ -6,6 +6,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 
 class Server:
@@ -14,6 +15,7 @@ class Server:
     def __init__(self) -> None:
         self.workflows: dict[str, dict[str, Any]] = {}
         self.states: list[dict[str, Any]] = [{"phase": "Succeeded", "finishedAt": "2026-01-01T00:00:00Z"}]
+        self.logs: dict[str, list[str]] = {}
         self.refusal: tuple[int, str] | None = None
         self.tokens: list[str | None] = []
         server = self
@@ -25,7 +27,18 @@ class Server:
                     return self.answer(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.1"})
                 if server.refusal:
                     return self.refuse(*server.refusal)
-                name = self.path.rpartition("/")[2].partition("?")[0]
+                path, _, query = self.path.partition("?")
+                if path.endswith("/log"):
+                    asked = parse_qs(query)
+                    pod = (asked.get("podName") or [path.split("/")[-2]])[0]
+                    if pod not in server.logs:
+                        return self.refuse(404, f'pods "{pod}" not found')
+                    last = (asked.get("tailLines") or asked["logOptions.tailLines"])[0]
+                    lines = server.logs[pod][-int(last) :]
+                    if path.startswith("/api/v1/workflows/"):
+                        lines = [json.dumps({"result": {"content": line, "podName": pod}}) for line in lines]
+                    return self.send(200, "text/plain", "\n".join(lines).encode())
+                name = path.rpartition("/")[2]
                 if name not in server.workflows:
                     return self.refuse(404, f'workflows.argoproj.io "{name}" not found')
                 state = server.states.pop(0) if len(server.states) > 1 else server.states[0]
@@ -47,9 +60,11 @@ class Server:
                 self.answer(status, {"code": status, "message": message})
 
             def answer(self, status: int, document: dict[str, Any]) -> None:
-                content = json.dumps(document).encode()
+                self.send(status, "application/json", json.dumps(document).encode())
+
+            def send(self, status: int, kind: str, content: bytes) -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

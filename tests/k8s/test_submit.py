@@ -33,6 +33,14 @@ def test_a_workflow_is_sent_and_looked_at(cluster, server):
     assert set(server.tokens) == {"Bearer secret"}
 
 
+def test_the_last_lines_of_a_pod_are_read(cluster, server):
+    server.workflows["shop"] = dict(WORKFLOW)
+    server.logs["shop-task-1"] = [f"line {number}" for number in range(9)]
+    assert cluster.log("shop", "shop-task-1") == [f"line {number}" for number in range(4, 9)]
+    with pytest.raises(ClusterError, match="not found"):
+        cluster.log("shop", "shop-task-2")
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "remedy"),
     [

@@ -89,6 +89,37 @@ def test_without_a_terminal_each_change_is_a_line(server, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_a_failed_pod_wrote_last_is_shown(server, monkeypatch, is_terminal):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.0)
+    killed = node("shop.fit(0)", "Failed", host="host-1", end="00:00:30", message="OOMKilled (exit code 137)")
+    lost = node("shop.gone", "Error", end="00:00:31", message="pod deleted")
+    server.workflows["shop"] = {**WORKFLOW}
+    server.states = [{**DONE, "phase": "Failed", "nodes": {
+        "a": node("shop.fit", "Failed", "Retry", children=["a0"]),
+        "a0": {**killed, "id": "shop-123", "templateName": "task"},
+        "b": {**lost, "id": "shop-124", "templateName": "task"},
+    }}]  # fmt: skip
+    server.logs["shop-task-123"] = ["Loading data", "[bold]Running node: fit"]
+    console = Console(file=io.StringIO(), width=400, force_terminal=is_terminal, color_system=None)
+    watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
+    shown = console.file.getvalue()
+    said = "fit (OOMKilled (exit code 137)) wrote last ('kubectl logs shop-task-123' has more):"
+    assert said in shown and "  [bold]Running node: fit" in shown.partition(said)[2]
+    assert "The log of gone (shop-task-124) is not to be had" in shown
+
+
+def test_a_workflow_that_no_controller_picks_up_is_said_to_be_so_once(server, monkeypatch):
+    monkeypatch.setattr(watch, "_INTERVAL", 0.0)
+    monkeypatch.setattr(watch, "_CONTROLLER_PATIENCE", -1.0)
+    server.workflows["shop"] = {**WORKFLOW}
+    for states, times in (([{}, {}, {}, RUNNING, DONE], 1), ([RUNNING, DONE], 0)):
+        server.states = list(states)
+        console = Console(file=io.StringIO(), width=400)
+        watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
+        assert console.file.getvalue().count("No workflow controller has picked it up yet") == times
+
+
 def test_on_a_terminal_it_is_one_tree(server, monkeypatch):
     monkeypatch.setattr(watch, "_INTERVAL", 0.0)
     server.workflows["shop"] = {**WORKFLOW}

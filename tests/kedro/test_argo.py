@@ -84,7 +84,9 @@ def test_generate_takes_other_settings(shop):
     assert manifest["kind"] == "WorkflowTemplate" and manifest["metadata"]["name"] == "nightly"
     assert parameters(manifest)["size"] == "20" and parameters(manifest)["image"] == "shop:2"
     args = manifest["spec"]["templates"][1]["container"]["args"]
-    assert args[2:6] == ["--env", "prod", "--pipelines", "__default__"]
+    assert args[-2:] == ["--env", "prod"]
+    (task,) = manifest["spec"]["templates"][0]["dag"]["tasks"]
+    assert {"name": "pipelines", "value": "__default__"} in task["arguments"]["parameters"]
 
 
 def test_generate_prints(shop):
@@ -143,10 +145,12 @@ def test_lint_names_file_path_and_message(shop):
         "spec.onExit",
         "spec.templates[1].container.resources.limits.memory",
         "spec.templates[1].container.resources.requests.memory",
+        "spec.templates[1].initContainers[0].resources.limits.memory",
+        "spec.templates[1].initContainers[0].resources.requests.memory",
     }
     result = shop.command("argo", "lint", str(shop.path / "w.yaml"), code=1)
     assert f"{shop.path}/w.yaml: spec.onExit: There is no template 'x'." in result.stdout
-    assert "1 file, 3 found." in result.stderr
+    assert "1 file, 5 found." in result.stderr
 
 
 # submit and watch
@@ -168,6 +172,8 @@ def test_submit_sends_the_pipelines_workflow_with_parameters(shop, server):
         ("sise=1", ["no parameter 'sise'", "'size'"]),
         ("model.dept=1", ["'model.dept'", "'model.depth'"]),
         ("image=", ["no image"]),
+        ("name={{workflow.uid}}", ["{{workflow.uid}}", "Argo would put something else"]),
+        ("run={{workflow.name}}", ["{{workflow.name}}", "Argo would put something else"]),
     ],
 )
 def test_submit_refuses_parameters_before_anything_is_sent(shop, server, given, words):

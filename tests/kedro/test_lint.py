@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -503,6 +506,19 @@ def test_tries_on_two_hosts_may_be_mixed(well) -> None:
     assert found(well) == set()
     settings(well, {"deployment": DEPLOYED})
     assert found(well) == {("warning", "one-host", "spill")}
+
+
+@pytest.mark.parametrize("text", ["import nowhere_at_all", "1 / 0", "def f(:"])
+def test_a_module_that_does_not_import_is_one_sentence(well, text) -> None:
+    well.write(f"src/{well.package}/nodes.py", f"\n\n{text}\n")
+    for command in (["lint"], ["argo", "generate"], ["catalog", "list"]):
+        process = subprocess.run(
+            [sys.executable, "-m", "kedro", "bodega", *command], cwd=well.path, capture_output=True, text=True, timeout=100,
+            env={**os.environ, "COLUMNS": "1000"},
+        )  # fmt: skip
+        said = process.stdout + process.stderr
+        assert process.returncode == 1 and "Traceback" not in said, said
+        assert "pipelines cannot be loaded" in said and "nodes.py" in said and "line 3" in said, said
 
 
 # Documentation

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import bodega
 
@@ -19,6 +20,19 @@ def read(shown):
 PIPELINE = """
     node(show, ["params:name", "params:threshold", "params:columns", "params:model"], "shown", name="show"),
     node(read, "shown", "read", name="read"),
+"""
+TEXT = """
+from kedro.io import AbstractDataset
+
+class Text(AbstractDataset):
+    def __init__(self, filepath):
+        self._filepath = Path(filepath)
+    def _load(self):
+        return self._filepath.read_text()
+    def _save(self, data):
+        self._filepath.write_text(data)
+    def _describe(self):
+        return {"filepath": str(self._filepath)}
 """
 PARAMETERS = """
 name: plain
@@ -158,3 +172,88 @@ def test_outside_of_a_project(shop, tmp_path):
         [sys.executable, "-m", "bodega.kedro.task", "drop"], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert process.returncode == 2 and "WORKDIR" in process.stderr
+
+
+def test_what_was_to_be_shared_and_is_not_in_the_store_is_a_mistake(shop):
+    # As in an image whose configuration keeps the dataset in a file, made before the manifest's.
+    shop.write("conf/base/catalog.yml", f"shown: {{type: {shop.package}.nodes.Text, filepath: shown.txt}}\n")
+    shop.code(NODES + TEXT, PIPELINE)
+    arguments = ["run", "--nodes", '["show"]']
+    task(shop, *arguments, BODEGA_SHARED='["shown"]')
+    process = task(shop, *arguments, "--stored", '["shown"]', BODEGA_SHARED='["shown"]', code=2)
+    assert "'shown'" in process.stderr and "image and the manifest" in process.stderr
+    shop.write("conf/base/bodega.yml", "override: [shown]\n")
+    task(shop, *arguments, "--stored", '["shown"]', BODEGA_SHARED='["shown"]', BODEGA_RUN="w-2")
+
+
+def test_a_task_loads_no_other_pipeline_than_it_is_told(shop):
+    shop.write(f"src/{shop.package}/pipelines/__init__.py", "")
+    for name, text in {"one": PIPELINE, "two": "node(len, 'read', 'length', name='measure'),"}.items():
+        shop.write(
+            f"src/{shop.package}/pipelines/{name}/__init__.py",
+            f"from kedro.pipeline import node, pipeline\nfrom {shop.package}.nodes import *\n"
+            f"print('imports pipeline {name}', file=sys.stderr)\n\ndef create_pipeline(**_):\n    return pipeline([{text}])\n",
+        )
+    shop.write(
+        f"src/{shop.package}/pipeline_registry.py",
+        "from kedro.framework.project import find_pipelines\n\n"
+        "def register_pipelines():\n"
+        "    pipelines = find_pipelines(raise_errors=True)\n"
+        "    pipelines['__default__'] = sum(pipelines.values())\n"
+        "    return pipelines\n",
+    )
+    shop.write("conf/base/bodega.yml", "deployment: {image: shop:1}\nspill: s3://bucket/p\n")
+    manifest = yaml.safe_load(shop.command("argo", "generate", "-o", "-").stdout)
+    shop.write("conf/base/bodega.yml", "")
+    (dag,) = (each["dag"]["tasks"] for each in manifest["spec"]["templates"] if "dag" in each)
+    told = {each["name"]: {given["name"]: given["value"] for given in each["arguments"]["parameters"]} for each in dag}
+    assert {name: each["pipelines"] for name, each in told.items()} == {"show": "one", "read": "one", "measure": "two"}
+    assert told["read"]["params"] == "{}" and "'model'" in told["show"]["params"]
+    for name, other in (("show", "two"), ("read", "two"), ("measure", "one")):
+        given = told[name]
+        process = task(
+            shop, "run", "--nodes", given["nodes"], "--pipelines", given["pipelines"], "--stored", given["stored"],
+            BODEGA_SHARED=given["shared"],
+        )  # fmt: skip
+        assert f"imports pipeline {other}" not in process.stderr
+    assert shop.stored("w-1")["length"] == len(shop.stored("w-1")["read"])
+
+
+def test_a_task_that_is_done_imports_no_pipeline(shop):
+    registry = shop.path / f"src/{shop.package}/pipeline_registry.py"
+    registry.write_text("import sys\nprint('imports the registry', file=sys.stderr)\n" + registry.read_text())
+    arguments = ["run", "--nodes", '["show"]', "--params", '{"name": "a", "model": "{depth: 7}"}']
+    assert "imports the registry" in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    before = output(shop, "bytes")
+    (shop.outputs / "bytes").unlink()
+    assert "imports the registry" not in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    assert output(shop, "bytes") == before
+    # Another parameter, and what was shared is gone: the node runs again.
+    arguments[-1] = '{"name": "b", "model": "{depth: 7}"}'
+    assert "imports the registry" in task(shop, *arguments, BODEGA_SHARED='["shown"]').stderr
+    assert eval(shop.stored("w-1")["shown"])[0] == "b"
+    del shop.stored("w-1")["shown"]
+    task(shop, *arguments, BODEGA_SHARED='["shown"]')
+    assert "shown" in shop.stored("w-1")
+
+
+def test_a_registry_that_needs_all_pipelines_gets_them(shop):
+    shop.write(f"src/{shop.package}/pipelines/__init__.py", "")
+    shop.write(
+        f"src/{shop.package}/pipelines/one/__init__.py",
+        f"from kedro.pipeline import node, pipeline\nfrom {shop.package}.nodes import *\n\n"
+        f"def create_pipeline(**_):\n    return pipeline([{PIPELINE}])\n",
+    )
+    shop.write(
+        f"src/{shop.package}/pipeline_registry.py",
+        "from kedro.framework.project import find_pipelines\n\n"
+        "def register_pipelines():\n"
+        "    pipelines = find_pipelines()\n"
+        "    return {'__default__': pipelines['one'], 'renamed': pipelines['one']}\n",
+    )
+    shop.write("conf/base/bodega.yml", "deployment: {image: shop:1}\nspill: s3://bucket/p\n")
+    manifest = yaml.safe_load(shop.command("argo", "generate", "-o", "-").stdout)
+    (dag,) = (each["dag"]["tasks"] for each in manifest["spec"]["templates"] if "dag" in each)
+    assert [given["value"] for each in dag for given in each["arguments"]["parameters"] if given["name"] == "pipelines"] == [
+        "", "",
+    ]  # fmt: skip

@@ -10,10 +10,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from bodega.errors import ClusterError
+
+if TYPE_CHECKING:
+    import httpx
 
 CONFIG_VARIABLE = "KUBECONFIG"
 SERVER_VARIABLE = "ARGO_SERVER"
@@ -22,6 +25,10 @@ INSECURE_VARIABLE = "ARGO_INSECURE_SKIP_VERIFY"
 
 _API_VERSION = "argoproj.io/v1alpha1"
 _TIMEOUT = 30.0
+_MAIN = "main"
+"""Argo's name of the container that does a task's work."""
+_LINES = 5
+"""Lines of a log that say what went wrong."""
 _NO_CLUSTER = (
     "Set KUBECONFIG or pass --context for the API of Kubernetes, or ARGO_SERVER and ARGO_TOKEN (or --server) for an Argo "
     "server."
@@ -46,6 +53,13 @@ class Cluster(Protocol):
 
         Raises:
             ClusterError: it cannot be reached, or has no such workflow.
+        """
+
+    def log(self, workflow: str, pod: str) -> list[str]:
+        """The last lines that the main container of a pod has written.
+
+        Raises:
+            ClusterError: it cannot be reached, or shows none.
         """
 
 
@@ -89,11 +103,27 @@ class ArgoServer:
         """A workflow, with its status."""
         return self._request("GET", name)
 
+    def log(self, workflow: str, pod: str) -> list[str]:
+        """The last lines of a pod."""
+        options = {"logOptions.container": _MAIN, "logOptions.tailLines": _LINES, "podName": pod}
+        answer = self._answer("GET", workflow, "log", params=options).text
+        # A JSON object for each line.
+        entries = (json.loads(line).get("result") or {} for line in answer.splitlines() if line.startswith("{"))
+        return [str(entry["content"]) for entry in entries if entry.get("content")]
+
     def _request(self, method: str, *names: str, **options: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self._answer(method, *names, **options).json()
+        except ValueError as error:
+            raise ClusterError(
+                f"What answers at {self._url} is no Argo server: check --server and {SERVER_VARIABLE}."
+            ) from error
+        return answer
+
+    def _answer(self, method: str, *names: str, **options: Any) -> httpx.Response:
         import httpx
 
         path = "/".join(["api/v1/workflows", *map(quote, (self.namespace, *names))])
-
         try:
             response = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
@@ -103,13 +133,7 @@ class ArgoServer:
             ) from error
         if response.is_error:
             raise _refusal(f"The Argo server {self._url}", response.status_code, _message(response.text))
-        try:
-            answer: dict[str, Any] = response.json()
-        except ValueError as error:
-            raise ClusterError(
-                f"What answers at {self._url} is no Argo server: check --server and {SERVER_VARIABLE}."
-            ) from error
-        return answer
+        return response
 
 
 class Kubernetes:
@@ -143,6 +167,14 @@ class Kubernetes:
             found = self._class({"metadata": {"name": name}}, namespace=self.namespace, api=self._api)
             found.refresh()
             return _plain(found)
+
+    def log(self, workflow: str, pod: str) -> list[str]:  # noqa: ARG002 # an Argo server asks for the workflow
+        """The last lines of a pod."""
+        from kr8s.objects import Pod
+
+        with _kubernetes_errors(f"The API of Kubernetes at {self._api.auth.server}"):
+            found = Pod({"metadata": {"name": pod}}, namespace=self.namespace, api=self._api)
+            return list(found.logs(container=_MAIN, tail_lines=_LINES))
 
 
 @contextmanager

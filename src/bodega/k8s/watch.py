@@ -19,10 +19,15 @@ from bodega.k8s.submit import Cluster
 _SERVER_FAILED = 500
 DONE = ("Succeeded", "Failed", "Error")
 SUCCEEDED = "Succeeded"
+FAILED = ("Failed", "Error")
 
 _INTERVAL = 2.0
 _PATIENCE = 60.0
 """Seconds in which a cluster that does not answer may come back: a workflow goes on without who watches it."""
+_CONTROLLER_PATIENCE = 10.0
+"""Seconds in which a controller has seen a new workflow."""
+_PREFIX = 242
+"""Characters of a pod's name before its number, as Argo cuts them."""
 _MARKS = {
     "Succeeded": ("✔", "green"),
     "Failed": ("✖", "bold red"),
@@ -46,6 +51,8 @@ class TaskState:
     """From its first try to now or its end."""
     tries: int
     message: str
+    pod: str
+    """Of its last try."""
     is_exit: bool
     """Whether it belongs to what happens when the workflow ends."""
 
@@ -77,27 +84,51 @@ def tasks_of(workflow: Mapping[str, Any], now: datetime | None = None) -> list[T
                 seconds=_seconds(node, now or datetime.now(timezone.utc)),
                 tries=len(attempts),
                 message=str(last.get("message") or node.get("message") or ""),
+                pod=_pod(last),
                 is_exit=".onExit" in node["name"],
             )
         )
     return states
 
 
+def _pod(node: Mapping[str, Any]) -> str:
+    """What Argo calls the pod of a node: by the node's id, with the template between the workflow and the number."""
+    workflow, _, number = str(node.get("id", "")).rpartition("-")
+    prefix = f"{workflow}-{node.get('templateName', '')}"[:_PREFIX]
+    return f"{prefix}-{number}"
+
+
 def watch(cluster: Cluster, name: str, console: Console) -> dict[str, Any]:
-    """Show a workflow until it has ended; returns it as it is then.
+    """Show a workflow until it has ended, and then what the pods wrote last that failed; returns it as it is then.
 
     On a terminal it is one tree that changes; elsewhere each change is a line.
 
     Raises:
         ClusterError: the cluster has not answered for a minute, or the workflow is gone.
     """
-    if not console.is_terminal:
-        return _watch_lines(cluster, name, console)
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    if console.is_terminal:
         workflow: dict[str, Any] = {}
-        for workflow in _looks(cluster, name):
-            live.update(tree(workflow), refresh=True)
+        with Live(console=console, auto_refresh=False, transient=False) as live:
+            for workflow in _looks(cluster, name, console):
+                live.update(tree(workflow), refresh=True)
+    else:
+        workflow = _watch_lines(cluster, name, console)
+    for state in tasks_of(workflow):
+        if state.phase in FAILED and not state.is_exit:
+            _print_log(cluster, name, state, console)
     return workflow
+
+
+def _print_log(cluster: Cluster, name: str, state: TaskState, console: Console) -> None:
+    try:
+        lines = cluster.log(name, state.pod)
+    except ClusterError as error:  # A pod that is gone, or no right to read logs: the message of the task stands.
+        console.print(Text(f"The log of {state.name} ({state.pod}) is not to be had: {error}", style="dim"))
+        return
+    reason = f" ({state.message})" if state.message else ""
+    console.print(Text(f"{state.name}{reason} wrote last ('kubectl logs {state.pod}' has more):"))
+    for line in lines or ["nothing"]:
+        console.print(Text(f"  {line}"))
 
 
 def tree(workflow: Mapping[str, Any]) -> Tree:
@@ -124,7 +155,7 @@ def tree(workflow: Mapping[str, Any]) -> Tree:
 def _watch_lines(cluster: Cluster, name: str, console: Console) -> dict[str, Any]:
     shown: dict[str, tuple[str, int]] = {}
     workflow: dict[str, Any] = {}
-    for workflow in _looks(cluster, name):
+    for workflow in _looks(cluster, name, console):
         for state in tasks_of(workflow):
             if shown.get(state.name) != (state.phase, state.tries):
                 shown[state.name] = (state.phase, state.tries)
@@ -133,8 +164,9 @@ def _watch_lines(cluster: Cluster, name: str, console: Console) -> dict[str, Any
     return workflow
 
 
-def _looks(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
-    answered = time.monotonic()
+def _looks(cluster: Cluster, name: str, console: Console) -> Iterator[dict[str, Any]]:
+    began = answered = time.monotonic()
+    is_seen = False
     while True:
         try:
             workflow = cluster.get(name)
@@ -145,6 +177,13 @@ def _looks(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
         else:
             answered = time.monotonic()
             yield workflow
+            is_seen = is_seen or bool(workflow.get("status", {}).get("phase"))
+            if not is_seen and answered > began + _CONTROLLER_PATIENCE:
+                console.print(
+                    "No workflow controller has picked it up yet: is Argo Workflows running, and does it watch the namespace "
+                    f"{cluster.namespace}? 'kubectl get deployments --all-namespaces' shows its workflow-controller."
+                )
+                is_seen = True  # Said once.
             # The exit handler runs after the phase is clear; only then there is an end.
             if phase_of(workflow) in DONE and workflow["status"].get("finishedAt"):
                 return

@@ -166,7 +166,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
             self._root = self._root or place.root
             has_own_run, self._run = self._run is not None, self._run or place.run
             settings = place.settings
-            project = {"capacity": settings.capacity, "spill": settings.spill}
+            project: dict[str, Any] = {"capacity": settings.capacity, "spill": settings.spill}
             if self._run == place.run:  # The clock is the project's run's: a run that the entry names is there to stay.
                 project["time_to_live"] = settings.time_to_live
             self._options = {**project, **{key: value for key, value in self._options.items() if value is not None}}
@@ -174,6 +174,10 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
             self._persist = is_kept or place.persists(name)
             self._shared_run = place.versions_run if self._version and is_kept and not has_own_run else None
             self._opened = self._opened_versions = None
+
+    def is_of(self, run: str) -> bool:
+        """Whether the object, which has no versions, lies in this run."""
+        return self._run == run and self._version is None
 
     def load(self) -> Any:
         """The object: zero-copy, and private to the caller.

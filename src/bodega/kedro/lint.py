@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     "empty-pipeline": "Register nodes under this name, or name another pipeline with --pipelines.",
+    "pipelines-broken": "Mend that line, or install what it needs: without it nothing of the project can run.",
     "unknown-pipeline": "Correct --pipelines.",
     "pipelines-clash": "Deploy them one by one, or rename what both of them make.",
 }

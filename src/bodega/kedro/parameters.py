@@ -120,6 +120,13 @@ def from_text(name: str, text: str, known: object) -> Any:
     return value
 
 
+def merged(old: Any, new: Any) -> Any:
+    """As Kedro merges parameters: keys of the old one stay where the new one has others."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: merged(old[key], value) if key in old else value for key, value in new.items()}}
+    return new
+
+
 def _path(name: str, parameters: Mapping[str, Any]) -> list[str]:
     """The keys that lead to a parameter; one of them may have dots in it.
 

@@ -61,14 +61,20 @@ class RunRecord:
             "finished": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "parameters": _digest_of_parameters(node, catalog),
             "files": {name: _signs(catalog.get(name)) for name in node.outputs},
+            "inputs": list(node.inputs),
+            "is_stored": all(_is_in_run(catalog.get(name), name, self._store) for name in node.outputs),
         }
         # By a digest, since names of nodes may be longer than an object's.
         self._store.put(_FINISHED + _digest(node.name), json.dumps(facts).encode(), persist=self._persists)
 
     def find(self, node: Node) -> dict[str, Any] | None:
         """What was written down of a node."""
+        return self.find_name(node.name)
+
+    def find_name(self, node: str) -> dict[str, Any] | None:
+        """What was written down of the node of a name."""
         try:
-            facts: dict[str, Any] = json.loads(bytes(self._store.get(_FINISHED + _digest(node.name))))
+            facts: dict[str, Any] = json.loads(bytes(self._store.get(_FINISHED + _digest(node))))
         except ObjectNotFound:
             return None
         return facts
@@ -126,6 +132,48 @@ def missing(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], record: RunR
     skipped = [node.name for node in pipeline.nodes if node.name not in to_run]
     _log.info("Skipping %d finished nodes of this run: %s", len(skipped), ", ".join(skipped))
     return pipeline.filter(node_names=to_run) if to_run else type(pipeline)([])
+
+
+def are_done(nodes: Iterable[str], record: RunRecord, place: Place, parameters: Mapping[str, Any]) -> bool:
+    """Whether all nodes of a task have finished and what it shares is in the store, by the run's record alone.
+
+    So a task that has nothing to do imports none of the project's pipelines. False where only `missing` can tell: a file
+    was written, or an input or a parameter is another than the record says.
+
+    Args:
+        nodes: names of the task's nodes.
+        record: of the run.
+        place: of the run.
+        parameters: as the task would have them.
+    """
+    found = [record.find_name(name) for name in nodes]
+    facts = [each for each in found if each is not None and each.get("is_stored")]
+    if len(facts) < len(found):
+        return False
+    made = {stored_name(output): each["finished"] for each in facts for output in each["files"]}
+    for each in facts:
+        read = [name for name in each["inputs"] if is_parameter(name)]
+        values = {name: _value(name, parameters) for name in read}
+        if each["parameters"] != _digest(repr(_in_order(values))):
+            return False
+        if any(made.get(stored_name(name), "") > each["finished"] for name in each["inputs"]):
+            return False
+    store = place.open()
+    return all(store.exists(name) for name in place.shared or ())
+
+
+def _value(name: str, parameters: Mapping[str, Any]) -> Any:
+    """What Kedro's catalog has under the name of a parameter; None where there is none of it."""
+    key = name.removeprefix("params:")
+    value: Any = parameters
+    for part in [] if name == "parameters" else [key] if key in parameters else key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_in_run(dataset: object, name: str, store: Store) -> bool:
+    """Whether a dataset's data is in the run's store under its own name."""
+    return isinstance(dataset, BodegaDataset) and store.exists(stored_name(name)) and dataset.is_of(store.run)
 
 
 def forget_inner(pipeline: Pipeline, place: Place) -> None:

@@ -50,8 +50,9 @@ def pipelines_of(project: OpenedProject, tasks: Sequence[tuple[str, ...]]) -> di
 
 
 def _holders(nodes: Sequence[Node], registered: Mapping[str, Pipeline]) -> tuple[str, ...]:
-    """The names of pipelines that together hold some nodes, sorted; of the next ones the one with most of them, then the
-    smallest. None where some node is in no pipeline.
+    """The names of pipelines that together hold some nodes, sorted; none where some node is in no pipeline.
+
+    The next one is always that with most of the nodes that are left, then the smallest.
     """
     left, chosen = list(nodes), []
     while left:

@@ -7,6 +7,9 @@ list objects, no pipeline need be in order.
 from __future__ import annotations
 
 import os
+import re
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,8 +140,23 @@ class OpenedProject:
 
     @property
     def pipelines(self) -> Mapping[str, Pipeline]:
-        """All registered pipelines."""
-        return dict(pipelines)
+        """All registered pipelines.
+
+        Raises:
+            PlanError: a module of theirs does not import; the message names its line.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                loaded = dict(pipelines)
+            except Exception as error:  # Whatever the project's own code raises.
+                raise PlanError(_why_not_loaded(error), code="pipelines-broken") from error
+        for warning in caught:
+            # Kedro goes on without a pipeline that does not import, and prints the traceback: its ends say it all.
+            lines = [line for line in str(warning.message).splitlines() if line.strip()]
+            text = f"{lines[0]} {lines[-1].strip()}" if "Traceback" in str(warning.message) else str(warning.message)
+            warnings.warn(text, warning.category, stacklevel=2)
+        return loaded
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -147,13 +165,13 @@ class OpenedProject:
         Raises:
             PlanError: one of them is not registered, or they do not go together.
         """
-        combined = Pipeline([])
+        combined, registered = Pipeline([]), self.pipelines
         for name in self.pipeline_names or (DEFAULT_PIPELINE,):
-            if name not in pipelines:
-                hint = did_you_mean(name, pipelines, f"there are {', '.join(sorted(pipelines))}.", most=3)
+            if name not in registered:
+                hint = did_you_mean(name, registered, f"there are {', '.join(sorted(registered))}.", most=3)
                 raise PlanError(f"The pipeline {name!r} is not registered: {hint}", code="unknown-pipeline")
             try:
-                combined += pipelines[name]
+                combined += registered[name]
             except (OutputNotUniqueError, CircularDependencyError, ValueError) as error:
                 names = " and ".join(map(repr, self.pipeline_names))
                 message = f"The pipelines {names} cannot run together: {error}"
@@ -176,6 +194,20 @@ class OpenedProject:
             # What needs other resources stays a task of its own.
             kind=lambda node: repr(deployment.for_task([node])),
         )
+
+
+def _why_not_loaded(error: BaseException) -> str:
+    """An error of the project's own code in a sentence: what was raised first, and by which line."""
+    while error.__cause__ is not None:  # Kedro's own says only that there was one.
+        error = error.__cause__
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not {"importlib", "<frozen", "site-packages"} & set(re.split(r"[/\\ ]", frame.filename))
+    ]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    reason = " ".join(str(error).split()) or "no reason given"
+    return f"The project's pipelines cannot be loaded: {type(error).__name__}: {reason}{where}."
 
 
 def open_project(

@@ -78,21 +78,28 @@ def run(
     Example:
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
-    from bodega.kedro.parameters import from_texts
-    from bodega.kedro.resume import RunRecord, this_host
+    from bodega.kedro.parameters import from_texts, merged
+    from bodega.kedro.resume import RunRecord, are_done, is_asked_for, this_host
     from bodega.kedro.selection import load_only
 
     project = _open(env, conf_source, pipelines)
     load_only(project.pipeline_names)
     outputs.write(outputs.HOST, this_host())
     RunRecord(project.place).add_host()
+    given = from_texts(json.loads(params), project.own_parameters)
+    if is_asked_for() and project.place.is_task:
+        values = merged(project.own_parameters, given)
+        if are_done(json.loads(nodes), RunRecord(project.place), project.place, values):
+            click.echo("All nodes of the task have finished in this run.")
+            outputs.write(outputs.BYTES, json.dumps(_sizes(project)))
+            return
     options = {
         "env": env,
         "conf_source": conf_source,
         _pipelines_key(): pipelines,
         "node_names": ",".join(json.loads(nodes)),
         "runner": runner,
-        "params": from_texts(json.loads(params), project.own_parameters),
+        "params": given,
     }
     _kedro_run({key: value for key, value in options.items() if value})
     outputs.write(outputs.BYTES, json.dumps(_sizes(project)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from bodega.k8s.argo.arguments import IMAGE, RUN
-from bodega.kedro.parameters import from_texts, is_passable, to_text, used_parameters
+from bodega.kedro.parameters import from_texts, is_passable, merged, to_text, used_parameters
 from bodega.kedro.session import OpenedProject, open_project
 from bodega.plan import GroupingRule
 
@@ -119,11 +119,4 @@ def arguments(project: OpenedProject, given: Mapping[str, str]) -> dict[str, str
     kedros = {workflows: kedros for kedros, workflows in names.items()}
     own = {name: text for name, text in given.items() if name in {IMAGE, RUN}}
     values = from_texts({kedros.get(name, name): text for name, text in given.items() if name not in own}, known)
-    return own | {names[key]: to_text(_merged(known[key], value)) for key, value in values.items()}
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """As Kedro merges parameters: keys of the old one stay where the new one has others."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **{key: _merged(old[key], value) if key in old else value for key, value in new.items()}}
-    return new
+    return own | {names[key]: to_text(merged(known[key], value)) for key, value in values.items()}
