@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
+.PHONY: demo test test-short test-portable test-all lint format bench bench-values bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -39,6 +39,10 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.micro
+
+# Values of many small parts, beside pickle's own dump and load.
+bench-values: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.values
 
 # The example under Kedro's runners and bodega's.
 bench-tiers: $(VENV)/.installed
