@@ -80,7 +80,7 @@ CASES: dict[str, Callable[[], object]] = {
     "pandas, 500 small frames": lambda: [pd.DataFrame({"a": [1, at], "b": ["x", "y"]}) for at in range(500)],
     "NumPy, 20,000 small arrays": lambda: [np.arange(10.0) + at for at in range(20_000)],
     "NumPy, 20,000 scalars": lambda: [np.float64(at) for at in range(20_000)],
-    "NumPy, 2,000 masked arrays": lambda: [np.ma.array([1, at, 3], mask=[0, 1, 0]) for at in range(2000)],
+    "NumPy, 2,000 masked arrays": lambda: [np.ma.array([1, at, 3], mask=[False, True, False]) for at in range(2000)],
     "20,000 objects": lambda: [Node(at) for at in range(20_000)],
     "20,000 dates": lambda: [date(2024, 1, 1) + timedelta(at) for at in range(20_000)],
     "1,000,000 whole numbers": lambda: list(range(1_000_000)),

@@ -130,7 +130,7 @@ def _refuse_objects(frame: pl.DataFrame) -> None:
     """
     for place, dtype in enumerate(frame.dtypes):
         # By class: comparing dtypes takes polars longer than storing a short column.
-        if isinstance(dtype, pl.Object) or dtype is pl.Object:
+        if isinstance(dtype, pl.Object):
             message = (
                 f"The polars column {frame.columns[place]!r} holds Python objects, which polars cannot store. "
                 "Cast it to a dtype of polars, or store its values as a list."
