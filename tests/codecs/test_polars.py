@@ -142,6 +142,7 @@ WAYS = {
     "partition": lambda frame: frame.partition_by("key")[3],
     "sort": lambda frame: frame.sort("n", descending=True).head(50),
     "series": lambda frame: frame["text"].filter(frame["n"] < 50),
+    "in-lists": lambda frame: frame.head(50).select(pl.col("text").implode()),
     "many-rows": lambda frame: frame.filter(pl.col("n") % 10 == 0),
     "many-rows-in-lists": lambda frame: frame.filter(pl.col("n") % 10 == 0).select(pl.col("text").implode()),
 }
