@@ -6,7 +6,8 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-peers bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
+.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-values bench-peers \
+  bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bodega demo
@@ -53,6 +54,10 @@ format: $(VENV)/.installed
 # The benchmarks are a distribution of their own, installed beside the library when one is run.
 bench: $(VENV)/.bench
 	$(BIN)/python -m bodega_bench.micro
+
+# Values of many small parts, beside pickle's own dump and load.
+bench-values: $(VENV)/.bench
+	$(BIN)/python -m bodega_bench.values
 
 # The example under Kedro's runners and bodega's.
 bench-tiers: $(VENV)/.bench

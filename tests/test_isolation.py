@@ -305,8 +305,11 @@ def test_what_a_process_changes_nobody_else_sees(root, processes, make, rows: in
     # It did change what it got, and that lay in the file's mapping where it is mapped.
     if rows == LARGE and make is not of_objects:
         assert changed["bytes"] > 0.8 * info.nbytes
-    if MAPS.exists():
-        assert changed["mapped"] == (changed["bytes"] if rows == LARGE else 0)
+    if MAPS.exists() and rows == LARGE:
+        # Buffers below a kilobyte are copies of what is in the pickle stream.
+        assert 0 <= changed["bytes"] - changed["mapped"] < 1024
+    elif MAPS.exists():
+        assert changed["mapped"] == 0
 
 
 if __name__ == "__main__":

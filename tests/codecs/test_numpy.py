@@ -276,3 +276,44 @@ def test_only_known_views_are_made():
         restore_view(np.zeros(3), "chararray")
     with pytest.raises(LayoutError):
         restore_view(dt.date(2020, 1, 1), "matrix")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(5.0),
+        np.arange(5, dtype=">i4"),
+        np.array(["2024-01-01", "NaT"], "M8[D]"),
+        np.array(["2024-01-01", "NaT"], ">M8[Y]"),
+        np.zeros(3, [("a", "i4"), ("b", ">f8")]),
+        np.array(["a", "bc"]),
+        np.zeros((0, 3)),
+        np.array(7),
+        np.asfortranarray(np.arange(12).reshape(3, 4)),
+        np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1),
+        np.arange(20)[::-3],
+        np.broadcast_to(np.arange(3), (2, 3)),
+        np.ma.array([1, 2], mask=[True, False]),
+        np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    ],
+    ids=lambda array: f"{type(array).__name__}-{array.dtype.str}-{array.shape}",
+)
+@pytest.mark.parametrize("writable", [True, False])
+def test_small_arrays_stay_in_the_stream_and_come_back_writable(store_small, array, writable):
+    array = array.copy(order="K") if writable else array
+    array.flags.writeable = writable
+    stored = store_small([array, array])
+    assert len(stored.encoded.buffers) == 0
+    got, same = stored.get()
+    assert got is same
+    assert (type(got), got.dtype, got.shape) == (type(array), array.dtype, array.shape)
+    assert got.dtype.str == array.dtype.str
+    np.testing.assert_array_equal(got, array)
+    assert got.flags.writeable
+
+
+def test_large_arrays_leave_the_stream_among_many_small_ones(store_small):
+    large = np.arange(1000)
+    stored = store_small([*(np.arange(4) + at for at in range(100)), large])
+    assert len(stored.encoded.buffers) == 1
+    assert stored.holds(stored.get()[-1].ctypes.data, large.nbytes)

@@ -261,6 +261,26 @@ def test_chunks_of_a_text_column_stay_apart(store):
     assert stored.nbytes < frame.memory_usage(deep=True).sum()
 
 
+@pytest.mark.parametrize("dtype", ["object", "string[python]", "string[pyarrow]", "category"])
+def test_a_view_stores_only_its_own_bytes(store_small, dtype):
+    rows = 50_000
+    texts = pd.Series([f"text {at}" for at in range(rows)], dtype="object")
+    frame = pd.DataFrame({"t": texts if dtype != "category" else texts.str[:6], "n": range(rows), "x": 1.5})
+    frame["t"] = frame["t"].astype(dtype)
+    for part in (frame.head(20), frame[frame["n"] % 2500 == 0], frame.iloc[5:25], frame["t"].head(20)):
+        stored = store_small(part)
+        assert stored.nbytes + len(stored.stream) < 5_000
+        assert stored.get().equals(part)
+
+
+def test_many_small_frames_need_no_buffers(store_small):
+    frames = [pd.DataFrame({"n": [at], "t": [f"text {at}"]}) for at in range(100)]
+    stored = store_small(frames)
+    assert len(stored.encoded.buffers) == 0
+    for got, frame in zip(stored.get(), frames, strict=True):
+        assert_same_frame(got, frame)
+
+
 def test_kinds_and_schemas(store):
     frame = pd.DataFrame({"a": [1], 2: ["x"]}, index=pd.Index([7], name="id"))
     encoded = store(frame).encoded

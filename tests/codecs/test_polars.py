@@ -102,8 +102,68 @@ def test_chunks_and_sortedness_are_kept(store):
     frame = frame.with_columns(pl.col("no").sort(descending=True).alias("down"))
     got = store(frame).get()
     assert [got[name].flags for name in got.columns] == [frame[name].flags for name in frame.columns]
-    chunked = pl.concat([frame, frame], rechunk=False)
-    assert store(chunked).get().n_chunks() == 2
+
+
+@pytest.mark.parametrize("rows", [10, 100_000])
+def test_small_chunks_are_joined_and_large_ones_are_not(store_small, rows):
+    frame = pl.DataFrame({"n": range(rows), "x": [1.5] * rows})
+    chunked = pl.concat([frame] * 3 + [frame.with_columns(pl.col("n") + rows)] * 3, rechunk=False)
+    stored = store_small(chunked)
+    assert_frame_equal(stored.get(), chunked)
+    # What three chunks share is stored once.
+    assert (stored.get().n_chunks(), len(stored.encoded.buffers)) == ((1, 0) if rows == 10 else (6, 3))
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_small_series_stay_in_the_stream(store_small, name):
+    series = SERIES[name]
+    stored = store_small({"series": [series] * 2, "frame": series.to_frame()})
+    assert len(stored.encoded.buffers) == 0
+    got = stored.get()
+    assert got["series"][0].dtype == series.dtype
+    assert_series_equal(got["series"][0], series, check_exact=True)
+    assert_frame_equal(got["frame"], series.to_frame())
+
+
+def test_many_short_columns_are_one_text_of_bytes(store_small):
+    frame = pl.DataFrame({f"c{at}": [at, at + 1] for at in range(500)}).with_columns(pl.col("c7").set_sorted())
+    stored = store_small(frame)
+    assert len(stored.encoded.buffers) == 0
+    assert_frame_equal(stored.get(), frame)
+    assert stored.get()["c7"].flags == frame["c7"].flags
+
+
+WAYS = {
+    "head": lambda frame: frame.head(50),
+    "slice": lambda frame: frame.slice(70, 50),
+    "filter": lambda frame: frame.filter(pl.col("n") % 2000 == 0),
+    "sample": lambda frame: frame.sample(50, seed=1),
+    "gather": lambda frame: frame[[1, 50_000, 7]],
+    "partition": lambda frame: frame.partition_by("key")[3],
+    "sort": lambda frame: frame.sort("n", descending=True).head(50),
+    "series": lambda frame: frame["text"].filter(frame["n"] < 50),
+    "in-lists": lambda frame: frame.head(50).select(pl.col("text").implode()),
+    "many-rows": lambda frame: frame.filter(pl.col("n") % 10 == 0),
+    "many-rows-in-lists": lambda frame: frame.filter(pl.col("n") % 10 == 0).select(pl.col("text").implode()),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 19, reason="this pyarrow cannot measure views")
+def test_a_view_stores_only_its_own_bytes(store_small, way):
+    rows = 100_000
+    frame = pl.DataFrame(
+        {
+            "n": range(rows),
+            "key": [at // 100 for at in range(rows)],
+            "text": [f"a text longer than twelve bytes {at}" for at in range(rows)],
+        }
+    )
+    part = WAYS[way](frame)
+    stored = store_small(part)
+    assert stored.nbytes + len(stored.stream) < 1.5 * part.estimated_size() + 20_000
+    compare = assert_series_equal if isinstance(part, pl.Series) else assert_frame_equal
+    compare(stored.get(), part)
 
 
 def test_changing_a_frame_changes_no_other(store):

@@ -2,8 +2,8 @@
 
 pyarrow's own pickle keeps the buffers of whole parents. Here every array is taken apart until its offset is zero:
 values are cut out in place; what must be rewritten (the offsets of strings and lists, bits that do not begin at a
-byte) is rewritten in pieces while it is stored. Only kinds that are rare and sliced (unions, views, run ends) are
-copied first.
+byte) is rewritten in pieces while it is stored. Only kinds that are rare and sliced (sparse unions, views, run ends)
+are copied first. What is small or has nothing to cut is left to pyarrow's own pickle, which is faster.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _SMALL = 1024
 """Bytes of all buffers of an array below which it is pickled by pyarrow, whatever it is a slice of."""
 _SMALL_CHUNK = 64 << 10
 """Bytes of a chunk, on average, below which chunks are joined: each costs more than copying so little does."""
-_ALIGNMENT = 64
-"""Bytes by which the buffers of a small array may be longer than what they hold."""
+_SLACK = 64
+"""Bytes by which the buffers of an array may be longer than what they hold: the last offset, a rounded bitmap."""
 _WORTH_KEEPING = 0.75
 """Part of its buffers that an array of views must use, or what it uses is copied together."""
 _VIEW = 16
@@ -169,6 +169,8 @@ def _in_large_chunks(chunked: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         if chunks < 2 or pa.types.is_dictionary(chunked.type) or chunked.nbytes >= chunks * _SMALL_CHUNK:
             return chunked
+        if chunked.get_total_buffer_size() < chunked.nbytes:
+            return chunked  # Chunks that share memory are stored once.
         joined = chunked.combine_chunks()
     except pa.ArrowException:
         return chunked  # Not every version can measure or join every type.
@@ -228,13 +230,10 @@ _REDUCERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 def _is_whole(array: pa.Array, kind: pa.DataType) -> bool:
     """Whether there is nothing worth cutting off, so that pyarrow's own pickle, which is faster, does as well."""
     try:
-        held = array.get_total_buffer_size()
-        # Of nested types and of views, children and data count as a whole, however little is used.
-        return (
-            (held < _SMALL
-            and held <= 2 * array.nbytes + _ALIGNMENT)
-            or (kind.id in _FLAT and array.offset == 0 and held <= array.nbytes)
-        )
+        held, used = array.get_total_buffer_size(), array.nbytes + _SLACK
+        # Of nested types children count as a whole, and of views their data, however little is used.
+        small = held < _SMALL and held <= 2 * used and not kind.num_fields
+        return small or (kind.id in _FLAT and array.offset == 0 and held <= used)
     except pa.ArrowException:
         return False  # Old versions cannot measure every type.
 
@@ -261,6 +260,8 @@ def _parts(array: pa.Array) -> tuple[list[Any], list[pa.Array]] | None:
         return [], [values]
     if types.is_struct(kind):
         return [], [array.field(place) for place in range(kind.num_fields)]
+    if types.is_union(kind) and kind.mode == "dense":
+        return _cut_dense_union(array)
     if types.is_primitive(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind):
         width = kind.bit_width // _BYTE
         return [_cut(array.buffers()[1], array.offset * width, len(array) * width)], []
@@ -312,6 +313,22 @@ def _cut_list(array: pa.Array, width: type[np.signedinteger[Any]]) -> tuple[list
     """Offsets and values of lists."""
     stored, first, last = _offsets(array, array.buffers()[1], width)
     return [stored], [array.values.slice(first, last - first)]
+
+
+def _cut_dense_union(array: pa.Array) -> tuple[list[Any], list[pa.Array]]:
+    """Type codes and offsets of a union, and of each child what the offsets point to."""
+    _, codes, places = array.buffers()[:3]
+    if not len(array):
+        return [_cut(None, 0, 0)] * 2, [array.field(child).slice(0, 0) for child in range(array.type.num_fields)]
+    of = np.frombuffer(codes, np.int8)[array.offset : array.offset + len(array)]
+    offsets = np.frombuffer(places, np.int32)[array.offset : array.offset + len(array)].copy()
+    children = []
+    for child, code in enumerate(array.type.type_codes):
+        used = offsets[of == code]
+        first, last = (int(used.min()), int(used.max()) + 1) if len(used) else (0, 0)
+        offsets[of == code] -= first
+        children.append(array.field(child).slice(first, last - first))
+    return [_cut(codes, array.offset, len(array)), out_of_band(offsets.view(np.uint8).data)], children
 
 
 def _offsets(array: pa.Array, buffer: pa.Buffer | None, width: type[np.signedinteger[Any]]) -> tuple[Any, int, int]:

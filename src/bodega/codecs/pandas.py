@@ -21,12 +21,11 @@ def describe(value: object) -> dict[str, Any] | None:
     """Shape, columns or dtype, and the levels of the index."""
     if isinstance(value, pd.DataFrame):
         shown = value.iloc[:, :_SHOWN] if value.shape[1] > _SHOWN else value
-        names: dict[Any, str] = {}  # Many columns have few dtypes, whose names pandas takes long to make.
-        columns = []
-        for label, dtype in zip(shown.columns, shown.dtypes, strict=True):
-            if dtype not in names:
-                names[dtype] = str(dtype)
-            columns.append([str(label), names[dtype]])
+        dtypes = shown.dtypes.tolist()
+        # Many columns have few dtypes, whose names pandas takes long to make.
+        names = {dtype: str(dtype) for dtype in set(dtypes)}
+        labels = shown.columns.tolist()
+        columns = [[str(label), names[dtype]] for label, dtype in zip(labels, dtypes, strict=True)]
         return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
     if isinstance(value, pd.Series):
         return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}

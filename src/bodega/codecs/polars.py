@@ -76,7 +76,9 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
 def _reduce_frame(frame: pl.DataFrame) -> Any:
     _refuse_objects(frame)
     if not frame.width or _is_small(frame, frame.width):
-        return _by_polars(frame)
+        reduced = _by_polars(frame)
+        if not _holds_more(reduced, frame.width):
+            return reduced
     frame = _in_large_chunks(frame)
     table = _arrow(frame)
     if table is None:
@@ -86,7 +88,9 @@ def _reduce_frame(frame: pl.DataFrame) -> Any:
 
 def _reduce_series(series: pl.Series) -> Any:
     if series.dtype != pl.Object and _is_small(series, 1):
-        return _by_polars(series)
+        reduced = _by_polars(series)
+        if not _holds_more(reduced, 1):
+            return reduced
     frame = series.to_frame()
     _refuse_objects(frame)
     frame = _in_large_chunks(frame)
@@ -100,8 +104,14 @@ def _is_small(value: pl.DataFrame | pl.Series, arrays: int) -> bool:
 
 
 def _by_polars(value: pl.DataFrame | pl.Series) -> Any:
-    """Polars' own pickle: bytes in the stream, of what the value shows alone."""
+    """Polars' own pickle: bytes in the stream, of what the value shows alone, but for nested texts."""
     return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+
+def _holds_more(reduced: Any, arrays: int) -> bool:
+    """Whether polars' pickle of small arrays has more than they show: texts inside lists are not cut out by polars."""
+    state = reduced[2]
+    return isinstance(state, bytes) and len(state) > 2 * max(arrays, 1) * _SMALL
 
 
 def _in_large_chunks(frame: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +140,7 @@ def _refuse_objects(frame: pl.DataFrame) -> None:
     """
     for place, dtype in enumerate(frame.dtypes):
         # By class: comparing dtypes takes polars longer than storing a short column.
-        if isinstance(dtype, pl.Object) or dtype is pl.Object:
+        if isinstance(dtype, pl.Object):
             message = (
                 f"The polars column {frame.columns[place]!r} holds Python objects, which polars cannot store. "
                 "Cast it to a dtype of polars, or store its values as a list."
