@@ -29,7 +29,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.interpolate
+import scipy.optimize
 import scipy.sparse
+import scipy.spatial
+import scipy.stats
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
@@ -448,6 +452,74 @@ def test_kinds_and_schemas_of_containers(store):
     assert store(Model("m", np.zeros(1))).encoded.kind == f"{__name__}.Model"
     assert store(Model("m", np.zeros(1))).encoded.schema == {}
     assert store(5).encoded.schema == {}
+
+
+LIBRARIES = {
+    "dtype": lambda: np.dtype("i4"),
+    "records": lambda: np.dtype([("a", "i4"), ("b", "U3")]),
+    "class": lambda: type(np.dtype("i4")),
+    "generator": lambda: np.random.default_rng(0),
+    "ufunc": lambda: np.sin,
+    "polynomial": lambda: np.polynomial.Polynomial([1, 2]),
+    "vectorized": lambda: np.vectorize(len),
+    "optimum": lambda: scipy.optimize.minimize(lambda x: (x**2).sum(), [1.0]),
+    "spline": lambda: scipy.interpolate.CubicSpline([0, 1, 2], [0, 1, 4]),
+    "tree": lambda: scipy.spatial.KDTree([[0.0, 1.0]]),
+    "distribution": lambda: scipy.stats.norm(1, 2),
+    "rotation": lambda: scipy.spatial.transform.Rotation.identity(3),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_is_no_array_of_a_library_of_arrays(store, name):
+    value = LIBRARIES[name]()
+    stored = store(value)
+    assert type(stored.get()) is type(value)
+    assert store([value]).encoded.kind == "list"
+
+
+def test_a_description_never_makes_a_put_fail(store, monkeypatch):
+    class Hostile(np.ndarray):
+        shape = property(lambda self: 1 / 0)
+
+    class Panicking(np.ndarray):
+        @property
+        def shape(self):
+            raise type("PanicException", (BaseException,), {})("it panicked")
+
+    # Real arrays, whose own attributes fail.
+    for cls in (Hostile, Panicking):
+        assert store(np.arange(3).view(cls)).encoded.schema == {}
+
+
+def test_a_class_without_a_module(store):
+    cls = type("Lonely", (), {"__module__": None})
+    stored = store(cls())
+    assert stored.encoded.kind == "Lonely"
+    assert type(stored.get()).__name__ == "Lonely"
+    with pytest.raises(NotShareable, match="Lonely"):
+        store([type("Lonely", (threading.Thread,), {"__module__": None})()])
+
+
+class Panicking:
+    """Pickles as bindings to Rust do when they panic: by an error that is no `Exception`."""
+
+    error: type[BaseException] = type("PanicException", (BaseException,), {})
+
+    def __reduce__(self) -> str:
+        raise self.error("it panicked")
+
+
+def test_a_panic_of_a_library_is_not_shareable(store):
+    with pytest.raises(NotShareable, match="it panicked"):
+        store({"a": Panicking()})
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
+def test_interrupts_pass_through_the_pickler(store, monkeypatch, interrupt):
+    monkeypatch.setattr(Panicking, "error", interrupt)
+    with pytest.raises(interrupt):
+        store({"a": Panicking()})
 
 
 def test_importing_the_codecs_imports_no_library_of_data():

@@ -88,13 +88,25 @@ _DATA = {("_io", "BytesIO"), ("_io", "StringIO")}
 _OWN_PICKLES = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})
 
 
+def module_of(cls: type) -> str:
+    """The name of the module that says it made a class; empty where none says so."""
+    # A class may set it to None, or to something that is computed for its objects.
+    name: object = cls.__module__
+    return name if isinstance(name, str) else ""
+
+
+def root_module(cls: type) -> str:
+    """The first part of `module_of`: the name of a library."""
+    return module_of(cls).partition(".")[0]
+
+
 def handle(cls: type) -> Handle | None:
     """What kind of handle the values of a class are, if any.
 
     A class derived from a handle is none when it says itself how to pickle it.
     """
     for base in type.mro(cls):
-        name = (base.__module__.partition(".")[0], base.__name__)
+        name = (root_module(base), base.__name__)
         if name in _DATA:
             return None
         if name in _HANDLES:

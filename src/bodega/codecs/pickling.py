@@ -18,7 +18,7 @@ import cloudpickle
 from bodega.codecs import Sink
 from bodega.codecs.outofband import Collector
 from bodega.codecs.types import describe, public_name, traits
-from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable
+from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable, panics_as_errors
 from bodega.layout import Encoded
 
 _PROTOCOL = 5
@@ -70,7 +70,8 @@ def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequen
         buffers = [buffers[at] for at in order]
     remaining = iter(buffers)
     try:
-        value = pickle.loads(stream, buffers=remaining)
+        with panics_as_errors():
+            value = pickle.loads(stream, buffers=remaining)
     except (BodegaError, MemoryError, Warning):
         raise
     except (ImportError, AttributeError) as error:
@@ -92,7 +93,8 @@ def _dump(value: object, kind: str, sink: Sink, collector: Collector) -> None:
         raise NotShareable(f"The module {value.__name__!r} is code, not data: import it where it is needed.", kind=kind)
     pickler = Pickler(sink, collector)
     try:
-        pickler.dump(value)
+        with panics_as_errors():
+            pickler.dump(value)
     except NotShareable as error:
         if pickler.refused is None:
             raise

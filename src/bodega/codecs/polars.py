@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from bodega.errors import NotShareable
+from bodega.errors import NotShareable, Panic, panics_as_errors
 
 _SHOWN = 1000
 """Columns that a description names."""
@@ -94,14 +94,30 @@ def _arrow(frame: pl.DataFrame) -> pa.Table | None:
                 "Cast it to a dtype of polars, or store its values as a list."
             )
             raise NotShareable(message, kind="polars.Object")
+        if _has_empty_arrays(dtype):
+            message = (
+                f"The polars column {name!r} ({dtype}) holds arrays of no elements, which polars cannot read again. "
+                "Drop the column, or cast it to lists."
+            )
+            raise NotShareable(message, kind="polars.Array")
     if _MISTAKES_ARRAYS and any("Array(" in str(dtype) for dtype in frame.dtypes):
         return None
     try:
-        table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
-        empty = pl.from_arrow(table.slice(0, 0))
-    except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError):
+        with panics_as_errors():
+            table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
+            empty = pl.from_arrow(table.slice(0, 0))
+    except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError, Panic):
         return None
     return table if isinstance(empty, pl.DataFrame) and empty.schema == frame.schema else None
+
+
+def _has_empty_arrays(dtype: pl.DataType) -> bool:
+    """Whether it is an array of no elements, or has one inside."""
+    if isinstance(dtype, pl.Array):
+        return 0 in dtype.shape or _has_empty_arrays(dtype.inner)  # type: ignore[arg-type] # an instance, of a series
+    if isinstance(dtype, pl.List):
+        return _has_empty_arrays(dtype.inner)  # type: ignore[arg-type]
+    return isinstance(dtype, pl.Struct) and any(_has_empty_arrays(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
 
 
 def _order(frame: pl.DataFrame) -> dict[str, bool]:

@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable, Sized
 from typing import Any, NamedTuple
 
-from bodega.codecs.handles import Handle, handle
+from bodega.codecs.handles import Handle, handle, module_of, root_module
+from bodega.errors import panics_as_errors
 
 Reducer = Callable[[Any], Any]
 """Like ``__reduce__``: a tuple whose function and arguments rebuild the value, or ``NotImplemented``."""
@@ -45,7 +46,7 @@ def traits(cls: type) -> Traits:
 def _find_traits(cls: type) -> Traits:
     refused = handle(cls)
     # A subclass made elsewhere pickles itself, so its own module counts and not those of its bases.
-    module = _LIBRARIES.get(_root(cls))
+    module = _LIBRARIES.get(root_module(cls))
     reducer: Reducer | None = None
     if refused is None and module is not None:
         reducer = importlib.import_module(module).reducer(cls)
@@ -54,28 +55,36 @@ def _find_traits(cls: type) -> Traits:
 
 def public_name(cls: type) -> str:
     """The shortest name under which a class can be imported: ``pandas.DataFrame``, ``dict``, ``mymodule.Model``."""
-    if cls.__module__ == "builtins":
+    module = module_of(cls)
+    if module in ("builtins", ""):
         return cls.__qualname__
-    parts = cls.__module__.split(".")
+    parts = module.split(".")
     for length in range(1, len(parts)):
         prefix = ".".join(parts[:length])
-        if vars(sys.modules.get(prefix, object)).get(cls.__qualname__) is cls:
+        if getattr(sys.modules.get(prefix), "__dict__", {}).get(cls.__qualname__) is cls:
             return f"{prefix}.{cls.__qualname__}"
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{module}.{cls.__qualname__}"
 
 
 def describe(value: object) -> dict[str, Any]:
-    """What a person wants to know of a value, as JSON: shape and dtypes where it has them, else a length."""
+    """What a person wants to know of a value, as JSON: shape and dtypes where it has them, else a length.
+
+    A value that fails when it is looked at is described by nothing: that is no reason not to store it.
+    """
+    try:
+        with panics_as_errors():
+            return _description(value)
+    except Exception:
+        return {}
+
+
+def _description(value: object) -> dict[str, Any]:
     for base in type(value).__mro__:
-        module = _LIBRARIES.get(_root(base))
+        module = _LIBRARIES.get(root_module(base))
         if module is not None:
             schema: dict[str, Any] | None = importlib.import_module(module).describe(value)
             if schema is not None:
                 return schema
-    if isinstance(value, Sized) and type(value).__module__ in ("builtins", "collections"):
+    if isinstance(value, Sized) and module_of(type(value)) in ("builtins", "collections"):
         return {"length": len(value)}
     return {}
-
-
-def _root(cls: type) -> str:
-    return cls.__module__.partition(".")[0]
