@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Callable, Sized
 from typing import Any, NamedTuple
 
+from bodega.codecs import constructors
 from bodega.codecs.handles import Handle, handle, module_of, root_module
-from bodega.errors import panics_as_errors
+from bodega.errors import NotShareable, panics_as_errors
 
 Reducer = Callable[[Any], Any]
 """Like ``__reduce__``: a tuple whose function and arguments rebuild the value, or ``NotImplemented``."""
@@ -21,8 +22,13 @@ _LIBRARIES = {
     "pyarrow": "bodega.codecs.arrow",
     "scipy": "bodega.codecs.numpy",
     "torch": "bodega.codecs.torch",
+    "xarray": "bodega.codecs.xarray",
 }
 """By the first part of a class's module: the module that has `reducer` and `describe` for it."""
+
+
+_EXTRAS = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
+"""By the name of a library: what is installed with it."""
 
 
 class Traits(NamedTuple):
@@ -49,8 +55,21 @@ def _find_traits(cls: type) -> Traits:
     module = _LIBRARIES.get(root_module(cls))
     reducer: Reducer | None = None
     if refused is None and module is not None:
-        reducer = importlib.import_module(module).reducer(cls)
-    return Traits(refused, reducer)
+        try:
+            reducer = importlib.import_module(module).reducer(cls)
+        except ImportError as error:
+            raise NotShareable(needs(error) or str(error), kind=public_name(cls)) from error
+    if cls is memoryview:
+        from bodega.codecs.views import reduce_view
+
+        reducer = reduce_view
+    return Traits(refused, reducer or constructors.reducer(cls))
+
+
+def needs(error: ImportError) -> str | None:
+    """What to install for a codec whose library is missing; nothing where something else is."""
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    return extra and f"This needs {error.name}, which is not installed here: pip install 'bodega[{extra}]'."
 
 
 def public_name(cls: type) -> str:
