@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
 from typing import Any
 
 
@@ -26,6 +27,27 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
     if not near:
         return otherwise
     return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
+
+
+class Panic(RuntimeError):
+    """A panic of a library that is written in Rust; see `panics_as_errors`."""
+
+
+class panics_as_errors:  # noqa: N801 - reads as the statement it is
+    """Turns a panic of a library in Rust, which is no `Exception`, into one, so that what fails is handled as errors are.
+
+    The interrupts of a program (`KeyboardInterrupt`, `SystemExit` and the like) pass.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Raise `Panic` for a panic."""
+        if kind is not None and kind.__name__ == "PanicException":
+            raise Panic(str(error)) from error
 
 
 class BodegaError(Exception):

@@ -35,6 +35,7 @@ class Celsius(pa.ExtensionType):
         return cls()
 
 
+FIELD = pa.field("element", pa.int8(), nullable=False, metadata={"k": "v"})
 # What is cut out of its parent in place, and what is copied first when it is a slice of one.
 CUT = {
     "null": _many([None]),
@@ -62,8 +63,14 @@ CUT = {
     "list": _many([[1, 2], None, [], [3, None]]),
     "large-list": _many([["a"], None, ["b", "c"]], pa.large_list(pa.string())),
     "fixed-list": _many([[1, 2], None, [3, None]], pa.list_(pa.int32(), 2)),
+    "fixed-list-field": _many([[1, 2], [3, 4]], pa.list_(FIELD, 2)),
+    "struct-of-fixed-lists": _many([{"x": [1]}, {"x": [2]}], pa.struct([pa.field("x", pa.list_(FIELD, 1))])),
+    "fixed-list-of-fixed-lists": _many([[[1]], None], pa.list_(pa.field("outer", pa.list_(FIELD, 1)), 1)),
     "list-of-lists": _many([[[1], [2, 3]], None, [], [[]]]),
     "map": _many([[("a", 1)], None, [("b", 2), ("c", None)]], pa.map_(pa.string(), pa.int64())),
+    "map-fields": _many(
+        [[("a", 1)], None], pa.map_(pa.field("k", pa.string(), nullable=False), FIELD, keys_sorted=True)
+    ),
     "struct": _many([{"x": 1, "y": "a"}, None, {"x": None, "y": "bc"}]),
     "struct-of-lists": _many([{"x": [{"z": True}]}, {"x": None}, None]),
     "empty-struct": _many([{}, None], pa.struct([])),
@@ -98,7 +105,7 @@ SLICES = [slice(0, 0), slice(0, 100), slice(8, 108), slice(13, 113), slice(999, 
 
 def assert_same_array(got: pa.Array, wanted: pa.Array) -> None:
     assert type(got) is type(wanted)
-    assert got.type == wanted.type
+    assert got.type.equals(wanted.type, check_metadata=True)
     assert len(got) == len(wanted)
     assert got.null_count == wanted.null_count
     got.validate(full=True)
@@ -132,6 +139,41 @@ def test_a_slice_stores_only_its_own_bytes(store, name):
     whole, part = store(ARRAYS[name]), store(_part(ARRAYS[name], slice(401, 411)))
     fixed = store(_part(ARRAYS[name], slice(0, 0))).nbytes
     assert part.nbytes <= fixed + max(whole.nbytes // 20, 64)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.list_(FIELD, 2), pa.struct([pa.field("x", pa.list_(FIELD, 2))]), pa.map_(pa.int8(), FIELD, keys_sorted=True)],
+)
+def test_fields_inside_types_are_kept_wherever_a_type_is(store, kind):
+    array = pa.array([[[1, 2], {"x": [1, 2]}, [(1, 2)]][["f", "s", "m"].index(str(kind)[0])]], kind)
+    field = pa.field("column", kind, metadata={"a": "b"})
+    schema = pa.schema([field])
+    for value in (kind, field, schema):
+        assert store(value).get().equals(value, check_metadata=True)
+    for value in (pa.table([array], schema), pa.record_batch([array], schema)):
+        assert store(value).get().schema.equals(schema, check_metadata=True)
+    for value in (array[0], pa.chunked_array([array]), pa.chunked_array([], kind)):
+        assert store(value).get().type.equals(value.type, check_metadata=True)
+
+
+def test_a_type_that_would_come_back_as_another_is_refused(store):
+    class Forgetful(pa.ExtensionType):
+        """Restores itself as something else."""
+
+        __module__ = "pyarrow.test"
+
+        def __init__(self) -> None:
+            super().__init__(pa.int8(), "test.forgetful")
+
+        def __arrow_ext_serialize__(self) -> bytes:
+            return b""
+
+        def __reduce__(self):
+            return pa.list_, (pa.int8(),)
+
+    with pytest.raises(NotShareable, match="would come back as another"):
+        store({"a": pa.ExtensionArray.from_storage(Forgetful(), pa.array([1], pa.int8()))})
 
 
 @pytest.mark.parametrize("name", ARRAYS)

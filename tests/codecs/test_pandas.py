@@ -307,6 +307,34 @@ def test_kinds_and_schemas(store):
     assert store(_located()).encoded.schema["columns"] == [["a", "float64"]]
 
 
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_labels_that_cannot_be_printed_are_described_by_their_type(store):
+    schema = store(pd.DataFrame({Unprintable(): [1], "b": [2]})).encoded.schema
+    assert schema["columns"] == [["<Unprintable>", "int64"], ["b", "int64"]]
+    series = store(pd.Series([1], pd.Index([1], name=Unprintable()), name=Unprintable()))
+    assert series.encoded.schema["name"] == "<Unprintable>"
+    assert series.get().name == Unprintable()
+
+
+def test_types_of_arrow_keep_their_fields(store):
+    kind = pa.list_(pa.field("element", pa.int8(), nullable=False, metadata={"k": "v"}), 2)
+    series = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([[[1, 2]]], kind)))
+    got = store(pd.DataFrame({"a": series})).get()["a"].dtype
+    assert got.pyarrow_dtype.equals(kind, check_metadata=True)
+
+
 @given(
     hpd.data_frames(
         [

@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import csv
+import ctypes
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import gzip
 import io
+import itertools
 import mmap
 import pickle
+import queue
+import re
+import shelve
 import socket
 import sqlite3
 import subprocess
@@ -25,11 +32,19 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 from uuid import UUID
 
+import kedro.io
+import kedro_datasets.json
+import kedro_datasets.partitions
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import scipy.interpolate
+import scipy.optimize
 import scipy.sparse
+import scipy.spatial
+import scipy.stats
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
@@ -40,7 +55,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bodega.codecs import decode, encode
 from bodega.codecs.handles import handle
-from bodega.codecs.types import public_name
+from bodega.codecs.types import describe, public_name
 from bodega.errors import CannotRebuild, LayoutError, NotShareable, StoreFull
 
 
@@ -237,7 +252,6 @@ def handles(tmp_path):
         "zip": zipfile.ZipFile(tmp_path / "a.zip", "w"),
         "temporary-file": tempfile.NamedTemporaryFile(),
         "memory-map": mmap.mmap(file.fileno(), 100),
-        "memoryview": memoryview(b"abc"),
         "generator": _generator(),
         "coroutine": _coroutine(),
         "socket": socket.socket(),
@@ -250,6 +264,18 @@ def handles(tmp_path):
         "executor": concurrent.futures.ThreadPoolExecutor(),
         "future": concurrent.futures.Future(),
         "sqlite": sqlite3.connect(":memory:"),
+        "iterator": iter([1, 2]),
+        "map": map(str, [1]),
+        "zipped": zip([1], [2]),
+        "keys": iter({1: 2}),
+        "chain": itertools.chain([1]),
+        "csv": csv.reader(["a,b"]),
+        "queue": queue.Queue(),
+        "shelf": shelve.Shelf({}),
+        "ctypes-array": (ctypes.c_int * 3)(1, 2, 3),
+        "archive-of-arrays": np.load(_saved(np.savez, tmp_path / "a.npz")),
+        "table-file": pq.ParquetFile(_saved(lambda path: pq.write_table(pa.table({"a": [1]}), path), tmp_path / "t")),
+        "kedro-dataset": kedro_datasets.json.JSONDataset(filepath=str(tmp_path / "x.json")),
         "weakref": weakref.ref(Model),
         "traceback": _traceback(),
         "frame": sys._getframe(),
@@ -259,10 +285,26 @@ def handles(tmp_path):
     yield made
     made["popen"].wait()
     made["coroutine"].close()
-    for name in ("memory-map", "binary-file", "text-file", "gzip", "zip", "temporary-file", "socket", "sqlite"):
+    for name in (
+        "archive-of-arrays",
+        "table-file",
+        "memory-map",
+        "binary-file",
+        "text-file",
+        "gzip",
+        "zip",
+        "temporary-file",
+        "socket",
+        "sqlite",
+    ):
         made[name].close()
     made["executor"].shutdown()
     loop.close()
+
+
+def _saved(save, path):
+    save(path)
+    return path
 
 
 def _traceback() -> types.TracebackType | None:
@@ -310,6 +352,14 @@ def test_a_class_that_pickles_itself_is_data(store):
         ("_duckdb", "DuckDBPyRelation", "arrow"),
         ("duckdb.duckdb", "DuckDBPyConnection", "connect again"),
         ("sqlalchemy.engine.base", "Engine", "connect again"),
+        ("xarray.backends.common", "BackendArray", r"\.load\(\)"),
+        ("zarr.abc.store", "Store", r"array\[\.\.\.\]"),
+        ("h5py._hl.base", "HLObject", r"dataset\[\.\.\.\]"),
+        ("netCDF4._netCDF4", "Variable", r"dataset\[\.\.\.\]"),
+        ("nibabel.arrayproxy", "ArrayProxy", "get_fdata"),
+        ("datasets.table", "MemoryMappedTable", "keep_in_memory"),
+        ("fsspec.core", "OpenFile", "store its path"),
+        ("xgboost.core", "DMatrix", "arrays or the frame"),
         ("sqlalchemy.sql.elements", "ClauseElement", "Run it first"),
     ],
 )
@@ -335,7 +385,148 @@ def test_what_pickle_refuses_is_not_shareable(store):
     with pytest.raises(NotShareable, match="not today") as caught:
         store({"a": Unpicklable()})
     assert isinstance(caught.value.__cause__, ValueError)
-    assert caught.value.kind == "dict"
+    assert caught.value.kind == f"{__name__}.Unpicklable"
+
+
+class Slots:
+    __slots__ = ("empty", "inner")
+
+    def __init__(self, inner: object) -> None:
+        self.inner = inner
+
+
+@pytest.mark.parametrize(
+    ("hold", "place"),
+    [
+        (lambda part: {"models": {"region": [1, part]}}, r"at \['models'\]\['region'\]\[1\]"),
+        (lambda part: Model("m", np.arange(3), {"x": part}), r"at \.parts\['x'\]"),
+        (lambda part: [Slots(part)], r"at \[0\]\.inner"),
+        (lambda part: functools.partial(len, part), r"at \.args\[0\]"),
+        (lambda part: [types.MethodType(len, part)], r"at \[0\]\.__self__"),
+        (lambda part: (part,), r"at \[0\]"),
+    ],
+)
+def test_what_cannot_be_pickled_is_named_with_its_place(store, hold, place):
+    for part in (Unpicklable(), re.match("a", "a")):
+        with pytest.raises(NotShareable, match=f"holds, {place}, a {public_name(type(part))}, which cannot be pickled"):
+            store(hold(part))
+    with pytest.raises(NotShareable, match=f"A value of type {__name__}.Unpicklable cannot be pickled: not today"):
+        store(Unpicklable())
+
+
+def test_functions_that_load_elsewhere_are_refused(store, tmp_path):
+    partitions = kedro_datasets.partitions.PartitionedDataset(path=str(tmp_path / "parts"), dataset="json.JSONDataset")
+    partitions.save({"one": [1]})
+    with pytest.raises(NotShareable, match=r"\['one'\].*a dataset of Kedro, whose data are elsewhere"):
+        store(partitions.load())
+    data = kedro.io.MemoryDataset([1, 2])
+    assert store(data).get().load() == [1, 2]
+
+
+def test_state_without_an_end_is_kept(store):
+    counter = itertools.count(5)
+    next(counter)
+    assert next(store({"ids": counter}).get()["ids"]) == 6
+
+
+class Called:
+    """Asks for an argument that pickle does not keep."""
+
+    def __new__(cls, size):
+        return super().__new__(cls)
+
+
+class Kept(tuple):
+    __slots__ = ()
+
+    def __new__(cls, *items):
+        return super().__new__(cls, items)
+
+    def __getnewargs__(self):
+        return tuple(self)
+
+
+def test_a_class_that_could_not_be_called_again_is_refused(store):
+    with pytest.raises(
+        NotShareable, match=r"at \[0\], a .*Called, which cannot be pickled: its class cannot be called"
+    ):
+        store([Called(3)])
+    assert store(Kept(1, 2)).get() == (1, 2)
+    assert store(OrderedDict(a=Fraction(1, 3))).get() == {"a": Fraction(1, 3)}
+
+
+class Failure(Exception):
+    def __init__(self, code: int, *, where: str) -> None:
+        super().__init__(f"{code} in {where}")
+        self.code = code
+
+
+class FileFailure(OSError):
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(5, "too small", path)
+        self.size = size
+
+
+def test_errors_that_ask_for_other_arguments_come_back(store):
+    got = store({"e": Failure(3, where="here")}).get()["e"]
+    assert type(got) is Failure
+    assert (got.args, got.code, str(got)) == (("3 in here",), 3, "3 in here")
+    got = store(FileFailure("f", 3)).get()
+    assert (got.errno, got.strerror, got.size) == (5, "too small", 3)
+    assert store(UnicodeDecodeError("utf8", b"a", 0, 1, "why")).get().reason == "why"
+
+
+VIEWS = {
+    "bytes": memoryview(b"abc"),
+    "nothing": memoryview(b""),
+    "numbers": memoryview(np.arange(6, dtype="i4").reshape(2, 3)),
+    "steps": memoryview(b"abcdef")[::2],
+    "big": memoryview(bytes(200_000)),
+    "zero-d": memoryview(np.array(5.0)),
+    "truths": memoryview(np.array([True, False])),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_on_memory(store, name):
+    view = VIEWS[name]
+    for got in (store(view).get(), store({"a": [view]}).get()["a"][0]):
+        assert type(got) is memoryview
+        assert (got.format, got.shape) == (view.format, view.shape)
+        assert got.tobytes() == view.tobytes()
+        assert not got.readonly or not got.nbytes
+
+
+@pytest.mark.parametrize("array", [np.arange(3, dtype=">i4"), np.zeros(2, [("a", "i4")]), np.zeros((0, 3))], ids=str)
+def test_views_that_nothing_can_make_again_are_refused(store, array):
+    with pytest.raises(NotShareable, match="numpy array over it"):
+        store([memoryview(array)])
+
+
+def test_a_missing_extra_says_what_to_install():
+    code = """
+        import sys
+        sys.modules["pyarrow"] = None  # as where it is not installed
+        import pandas as pd
+        from io import BytesIO
+        from bodega.codecs import decode, encode
+        from bodega.errors import CannotRebuild, NotShareable
+        for value in (pd.DataFrame({"a": [1]}), [pd.Series([1])]):
+            try:
+                encode(value, BytesIO())
+            except NotShareable as error:
+                assert "pip install 'bodega[arrow]'" in str(error), error
+            else:
+                raise AssertionError
+        stream = b"cbodega.codecs.pandas\\nrestore_arrow_backed\\n."
+        try:
+            decode({"codec": "pickle", "buffers": 0}, memoryview(stream), [])
+        except CannotRebuild as error:
+            assert "pip install 'bodega[arrow]'" in str(error), error
+        else:
+            raise AssertionError
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
 
 
 def test_too_deep_a_nesting_is_not_shareable(store):
@@ -448,6 +639,74 @@ def test_kinds_and_schemas_of_containers(store):
     assert store(Model("m", np.zeros(1))).encoded.kind == f"{__name__}.Model"
     assert store(Model("m", np.zeros(1))).encoded.schema == {}
     assert store(5).encoded.schema == {}
+
+
+LIBRARIES = {
+    "dtype": lambda: np.dtype("i4"),
+    "records": lambda: np.dtype([("a", "i4"), ("b", "U3")]),
+    "class": lambda: type(np.dtype("i4")),
+    "generator": lambda: np.random.default_rng(0),
+    "ufunc": lambda: np.sin,
+    "polynomial": lambda: np.polynomial.Polynomial([1, 2]),
+    "vectorized": lambda: np.vectorize(len),
+    "optimum": lambda: scipy.optimize.minimize(lambda x: (x**2).sum(), [1.0]),
+    "spline": lambda: scipy.interpolate.CubicSpline([0, 1, 2], [0, 1, 4]),
+    "tree": lambda: scipy.spatial.KDTree([[0.0, 1.0]]),
+    "distribution": lambda: scipy.stats.norm(1, 2),
+    "rotation": lambda: scipy.spatial.transform.Rotation.identity(3),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_is_no_array_of_a_library_of_arrays(store, name):
+    value = LIBRARIES[name]()
+    stored = store(value)
+    assert type(stored.get()) is type(value)
+    assert store([value]).encoded.kind == "list"
+
+
+def test_a_description_never_fails():
+    class Hostile(np.ndarray):
+        shape = property(lambda self: 1 / 0)
+
+    class Panicking(np.ndarray):
+        @property
+        def shape(self):
+            raise type("PanicException", (BaseException,), {})("it panicked")
+
+    # Real arrays, whose own attributes fail.
+    for cls in (Hostile, Panicking):
+        assert describe(np.arange(3).view(cls)) == {}
+
+
+def test_a_class_without_a_module(store):
+    cls = type("Lonely", (), {"__module__": None})
+    stored = store(cls())
+    assert stored.encoded.kind == "Lonely"
+    assert type(stored.get()).__name__ == "Lonely"
+    with pytest.raises(NotShareable, match="Lonely"):
+        store([type("Lonely", (threading.Thread,), {"__module__": None})()])
+
+
+class Panicking:
+    """Pickles as bindings to Rust do when they panic: by an error that is no `Exception`."""
+
+    error: type[BaseException] = type("PanicException", (BaseException,), {})
+
+    def __reduce__(self) -> str:
+        raise self.error("it panicked")
+
+
+def test_a_panic_of_a_library_is_not_shareable(store):
+    with pytest.raises(NotShareable, match="it panicked"):
+        store({"a": Panicking()})
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
+def test_interrupts_pass_through_the_pickler(store, monkeypatch, interrupt):
+    monkeypatch.setattr(Panicking, "error", interrupt)
+    with pytest.raises(interrupt):
+        store({"a": Panicking()})
 
 
 def test_importing_the_codecs_imports_no_library_of_data():

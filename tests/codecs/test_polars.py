@@ -30,6 +30,8 @@ SERIES = {
     "list": pl.Series("n", [[1, 2], None, []]),
     "list-of-enums": pl.Series("n", [["a"], ["b", "a"]], dtype=pl.List(pl.Enum(["a", "b"]))),
     "array": pl.Series("n", [[1, 2], None, [3, 4]], dtype=pl.Array(pl.Int8, 2)),
+    "array-of-enums": pl.Series("n", [["a"], ["b"]], dtype=pl.Array(pl.Enum(["a", "b"]), 1)),
+    "struct-of-arrays": pl.Series("n", [{"x": ["a"]}], dtype=pl.Struct({"x": pl.Array(pl.Enum(["a"]), 1)})),
     "array-2d": pl.Series("n", [[[1, 2]], [[3, 4]]], dtype=pl.Array(pl.Int8, (1, 2))),
     "struct": pl.Series("n", [{"x": 1, "y": "a"}, {"x": None, "y": "b"}]),
     "empty": pl.Series("n", [], dtype=pl.List(pl.String)),
@@ -184,6 +186,32 @@ def test_lazy_frames_are_refused_with_a_hint(store):
 def test_python_objects_in_a_frame_are_refused(store):
     with pytest.raises(NotShareable, match="'o' holds Python objects"):
         store(pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)}))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pl.Array(pl.Int8, 0),
+        pl.Array(pl.Int8, (1, 0)),
+        pl.List(pl.Array(pl.Int8, 0)),
+        pl.Struct({"x": pl.Array(pl.Int8, 0)}),
+    ],
+    ids=str,
+)
+def test_arrays_of_no_elements_are_refused_since_polars_cannot_read_them(store, dtype):
+    series = pl.Series("n", [], dtype=dtype)
+    for value in (series, series.to_frame()):
+        with pytest.raises(NotShareable, match=r"'n' .*arrays of no elements"):
+            store(value)
+
+
+@pytest.mark.parametrize(
+    "frame", [pl.DataFrame({"a\0b": [1]}), pl.DataFrame({"a": [{"x\0": 1}]}), pl.DataFrame({"a\0b": ["x"], "c": [1.5]})]
+)
+def test_names_that_arrow_panics_at_are_left_to_polars(store, frame):
+    assert_frame_equal(store(frame).get(), frame)
+    series = frame.to_series()
+    assert_series_equal(store([series]).get()[0], series)
 
 
 def test_kinds_and_schemas(store):

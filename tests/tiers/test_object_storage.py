@@ -356,6 +356,15 @@ def test_unknown_schemes(root, url):
         bodega.open(root, spill=url)
 
 
+@pytest.mark.parametrize(
+    "options", [{"allow_http": "true"}, {"timeout": "5 s"}, {"no_such_option": "1"}, {"region": 5}]
+)
+def test_options_that_the_client_does_not_take_are_named(root, options):
+    store = bodega.open(root, spill="s3://bucket/x", storage_options=options)
+    with pytest.raises(SettingsError, match=f"cannot be opened: .*{next(iter(options))}"):
+        store.get("x")
+
+
 def test_a_url_in_an_error_has_no_secrets():
     with pytest.raises(SettingsError) as caught:
         ObjectStorageTier("ftp://user:hidden@host/x?token=hidden")

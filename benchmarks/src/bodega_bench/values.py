@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 import bodega
-from bodega.bench.timing import seconds
+from bodega_bench.timing import seconds
 
 MOST = {"put over dump": 2.0, "get over load": 1.5}
 """Ratios that no row should pass."""

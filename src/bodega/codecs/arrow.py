@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from bodega.codecs.outofband import out_of_band
-from bodega.errors import LayoutError
+from bodega.errors import LayoutError, NotShareable
 from bodega.layout import Pieces
 
 _SHOWN = 1000
@@ -149,10 +149,31 @@ def from_table(table: pa.Table) -> pa.Table:
 
 def reducer(cls: type) -> Callable[[Any], Any] | None:
     """How to pickle values of this class, where pyarrow's own way would keep more than the value."""
+    if issubclass(cls, pa.DataType) and cls is not pa.DataType:
+        return _reduce_type
     for base, reduce in _REDUCERS:
         if issubclass(cls, base):
             return reduce
     return None
+
+
+def _reduce_type(kind: pa.DataType) -> Any:
+    # pyarrow's own pickle loses the field of the first, and the order of the second.
+    if isinstance(kind, pa.FixedSizeListType):
+        reduced: Any = (pa.list_, (kind.value_field, kind.list_size))
+    elif isinstance(kind, pa.MapType):
+        reduced = (pa.map_, (kind.key_field, kind.item_field, kind.keys_sorted))
+    else:
+        reduced = kind.__reduce__()
+    # Of types inside, the same is asked when they are pickled in their turn.
+    rebuild, arguments = reduced[:2]
+    if not rebuild(*arguments).equals(kind, check_metadata=True):
+        raise NotShareable(
+            f"The Arrow type {kind} would come back as another ({rebuild(*arguments)}). Cast the data to a type that "
+            "pyarrow can pickle.",
+            kind="pyarrow.DataType",
+        )
+    return reduced
 
 
 def _reduce_buffer(buffer: pa.Buffer) -> Any:

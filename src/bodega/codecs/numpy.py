@@ -32,7 +32,7 @@ def encode_array(array: Array) -> Encoded | None:
         return None
     buffer, order = array_buffer(array)
     recipe = {"codec": "array", "dtype": text, "shape": array.shape, "order": order}
-    return Encoded("numpy.ndarray", describe(array), recipe, (buffer,))
+    return Encoded("numpy.ndarray", describe(array) or {}, recipe, (buffer,))
 
 
 def decode_array(recipe: Mapping[str, Any], buffer: memoryview) -> Array:
@@ -44,9 +44,12 @@ def decode_array(recipe: Mapping[str, Any], buffer: memoryview) -> Array:
     return restore_array(buffer, recipe.get("dtype"), tuple(shape), None if order is None else tuple(order))
 
 
-def describe(array: Array) -> dict[str, Any]:
-    """Shape and dtype."""
-    return {"shape": list(array.shape), "dtype": _dtype_name(array.dtype)}
+def describe(value: Any) -> dict[str, Any] | None:
+    """Shape and dtype of what has them: arrays, numbers, sparse matrices."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if not isinstance(shape, tuple) or not isinstance(dtype, np.dtype):
+        return None
+    return {"shape": [int(size) for size in shape], "dtype": _dtype_name(dtype)}
 
 
 def array_buffer(array: Array) -> tuple[Buffer, tuple[int, ...] | None]:

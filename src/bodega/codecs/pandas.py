@@ -25,7 +25,7 @@ def describe(value: object) -> dict[str, Any] | None:
         # Many columns have few dtypes, whose names pandas takes long to make.
         names = {dtype: str(dtype) for dtype in set(dtypes)}
         labels = shown.columns.tolist()
-        columns = [[str(label), names[dtype]] for label, dtype in zip(labels, dtypes, strict=True)]
+        columns = [[_text(label), names[dtype]] for label, dtype in zip(labels, dtypes, strict=True)]
         return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
     if isinstance(value, pd.Series):
         return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}
@@ -81,13 +81,21 @@ def _reduce_arrow_backed(array: Any) -> Any:
 def _levels(index: pd.Index) -> list[list[str | None]]:
     """Name and dtype of each level of an index."""
     if isinstance(index, pd.MultiIndex):
-        return [[_text(name), str(level.dtype)] for name, level in zip(index.names, index.levels, strict=True)]
-    return [[_text(index.name), str(index.dtype)]]
+        return [[_name(name), str(level.dtype)] for name, level in zip(index.names, index.levels, strict=True)]
+    return [[_name(index.name), str(index.dtype)]]
 
 
 def _named(value: pd.Series | pd.Index) -> dict[str, str]:
-    return {} if value.name is None else {"name": str(value.name)}
+    return {} if value.name is None else {"name": _text(value.name)}
 
 
-def _text(name: object) -> str | None:
-    return None if name is None else str(name)
+def _name(name: object) -> str | None:
+    return None if name is None else _text(name)
+
+
+def _text(label: object) -> str:
+    """A label for people, whose class need not be able to print it."""
+    try:
+        return str(label)
+    except Exception:
+        return f"<{type(label).__name__}>"

@@ -10,15 +10,16 @@ import dataclasses
 import pickle
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from types import FunctionType, ModuleType
+from functools import partial
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
 
 import cloudpickle
 
 from bodega.codecs import Sink
 from bodega.codecs.outofband import Collector
-from bodega.codecs.types import Reducer, describe, public_name, traits
-from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable
+from bodega.codecs.types import Reducer, describe, needs, public_name, traits
+from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable, panics_as_errors
 from bodega.layout import Encoded
 
 _PROTOCOL = 5
@@ -37,11 +38,14 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         super().__init__(sink, protocol=_PROTOCOL, buffer_callback=collector.add)
         self.refused: object = None
         """The handle that ended the pickling."""
+        self.met: object = None
+        """The latest object that was asked how to pickle it: the one to blame where that fails."""
         self._reducers: dict[type, Reducer | None] = {}
         """By class, so that the many objects of one class are looked up in one step each."""
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by the pickler for every object that is not of a basic type."""
+        self.met = obj
         cls = type(obj)
         try:
             reducer = self._reducers[cls]
@@ -87,7 +91,8 @@ def decode_object(recipe: Mapping[str, Any], stream: memoryview, buffers: Sequen
         buffers = [buffers[at] for at in order]
     remaining = iter(buffers)
     try:
-        value = pickle.loads(stream, buffers=remaining)
+        with panics_as_errors():
+            value = pickle.loads(stream, buffers=remaining)
     except (BodegaError, MemoryError, Warning):
         raise
     except (ImportError, AttributeError) as error:
@@ -109,7 +114,8 @@ def _dump(value: object, kind: str, sink: Sink, collector: Collector) -> None:
         raise NotShareable(f"The module {value.__name__!r} is code, not data: import it where it is needed.", kind=kind)
     pickler = Pickler(sink, collector)
     try:
-        pickler.dump(value)
+        with panics_as_errors():
+            pickler.dump(value)
     except NotShareable as error:
         if pickler.refused is None:
             raise
@@ -118,13 +124,15 @@ def _dump(value: object, kind: str, sink: Sink, collector: Collector) -> None:
         # Of the sink, which is full or broken.
         raise
     except Exception as error:
+        subject = f"A value of type {kind}"
         cause = error.__cause__ if isinstance(error.__cause__, RecursionError) else error
         if isinstance(cause, RecursionError):
             reason = "its parts are nested too deeply: flatten it, for example a linked list into a list"
         else:
             reason = f"{str(cause).rstrip('.')}. Store the data it holds instead, or give its class a __reduce__ method"
-        message = f"A value of type {kind} cannot be pickled: {reason}."
-        raise NotShareable(message, kind=kind) from cause
+            if pickler.met is not None and pickler.met is not value:
+                subject, kind = _holder(value, pickler.met), public_name(type(pickler.met))
+        raise NotShareable(f"{subject} cannot be pickled: {reason}.", kind=kind) from cause
 
 
 def _refusal(value: object, refused: object) -> NotShareable:
@@ -133,8 +141,13 @@ def _refusal(value: object, refused: object) -> NotShareable:
     if refused is value:
         subject = f"The value ({kind})"
     else:
-        subject = f"The {public_name(type(value))} holds, {_where(value, refused)}, a {kind}, which"
+        subject = _holder(value, refused)
     return NotShareable(f"{subject} is {what}, and not data. {remedy}", kind=kind)
+
+
+def _holder(value: object, part: object) -> str:
+    """The beginning of a sentence on a part of a value."""
+    return f"The {public_name(type(value))} holds, {_where(value, part)}, a {public_name(type(part))}, which"
 
 
 _LOOKED_AT = 10_000
@@ -164,12 +177,32 @@ def _parts(value: object) -> Iterator[tuple[object, str]]:
         yield from ((part, f"[{place}]") for place, part in enumerate(value))
     elif dataclasses.is_dataclass(value):
         yield from ((getattr(value, item.name, None), f".{item.name}") for item in dataclasses.fields(value))
+    elif isinstance(value, MethodType):
+        yield value.__self__, ".__self__"
+    elif isinstance(value, partial):
+        yield from ((getattr(value, name), f".{name}") for name in ("func", "args", "keywords"))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((part, "{}") for part in value)
     else:
         yield from ((part, f".{name}") for name, part in getattr(value, "__dict__", {}).items())
+        for base in type(value).__mro__:
+            # The descriptors of slots, which run no code of the class.
+            slots = [item for item in vars(base).values() if isinstance(item, MemberDescriptorType)]
+            yield from ((item.__get__(value), f".{item.__name__}") for item in slots if _has(value, item))
+
+
+def _has(value: object, slot: MemberDescriptorType) -> bool:
+    """Whether a slot of an object is filled."""
+    try:
+        slot.__get__(value)
+    except AttributeError:
+        return False
+    return True
 
 
 def _cannot_rebuild(error: ImportError | AttributeError) -> CannotRebuild:
-    message = (
+    missing = needs(error) if isinstance(error, ImportError) else None
+    message = missing or (
         f"The object needs code that is not here: {error}. Define its class in a module that every task can import "
         "and install that here; or, where the object is put, call cloudpickle.register_pickle_by_value(module) first."
     )

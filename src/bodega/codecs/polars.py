@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from bodega.errors import NotShareable
+from bodega.errors import NotShareable, Panic, panics_as_errors
 
 _SHOWN = 1000
 """Columns that a description names."""
@@ -74,7 +74,7 @@ def reducer(cls: type) -> Callable[[Any], Any] | None:
 
 
 def _reduce_frame(frame: pl.DataFrame) -> Any:
-    _refuse_objects(frame)
+    _refuse_what_is_lost(frame.columns, frame.dtypes)
     if not frame.width or _is_small(frame, frame.width):
         reduced = _by_polars(frame)
         if not _holds_more(reduced, frame.width):
@@ -87,13 +87,12 @@ def _reduce_frame(frame: pl.DataFrame) -> Any:
 
 
 def _reduce_series(series: pl.Series) -> Any:
-    if series.dtype != pl.Object and _is_small(series, 1):
+    _refuse_what_is_lost([series.name], [series.dtype])
+    if _is_small(series, 1):
         reduced = _by_polars(series)
         if not _holds_more(reduced, 1):
             return reduced
-    frame = series.to_frame()
-    _refuse_objects(frame)
-    frame = _in_large_chunks(frame)
+    frame = _in_large_chunks(series.to_frame())
     table = _arrow(frame)
     return _by_polars(series) if table is None else (restore_series, (table, _order(frame)))
 
@@ -125,27 +124,43 @@ def _arrow(frame: pl.DataFrame) -> pa.Table | None:
     if _MISTAKES_ARRAYS and any("Array(" in str(dtype) for dtype in frame.dtypes):
         return None
     try:
-        table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
-        empty = pl.from_arrow(table.slice(0, 0))
-    except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError):
+        with panics_as_errors():
+            table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
+            empty = pl.from_arrow(table.slice(0, 0))
+    except (pa.ArrowException, pl.exceptions.PolarsError, NotImplementedError, Panic):
         return None
     return table if isinstance(empty, pl.DataFrame) and empty.schema == frame.schema else None
 
 
-def _refuse_objects(frame: pl.DataFrame) -> None:
-    """Complain of Python objects, which polars cannot store.
+def _refuse_what_is_lost(names: Sequence[str], dtypes: Sequence[pl.DataType]) -> None:
+    """Complain of what polars cannot store, or not read again.
 
     Raises:
-        NotShareable: there are such.
+        NotShareable: there are Python objects, or arrays of no elements.
     """
-    for place, dtype in enumerate(frame.dtypes):
+    for name, dtype in zip(names, dtypes, strict=True):
         # By class: comparing dtypes takes polars longer than storing a short column.
         if isinstance(dtype, pl.Object):
             message = (
-                f"The polars column {frame.columns[place]!r} holds Python objects, which polars cannot store. "
+                f"The polars column {name!r} holds Python objects, which polars cannot store. "
                 "Cast it to a dtype of polars, or store its values as a list."
             )
             raise NotShareable(message, kind="polars.Object")
+        if dtype.is_nested() and _has_empty_arrays(dtype):
+            message = (
+                f"The polars column {name!r} ({dtype}) holds arrays of no elements, which polars cannot "
+                "read again. Drop the column, or cast it to lists."
+            )
+            raise NotShareable(message, kind="polars.Array")
+
+
+def _has_empty_arrays(dtype: pl.DataType) -> bool:
+    """Whether it is an array of no elements, or has one inside."""
+    if isinstance(dtype, pl.Array):
+        return 0 in dtype.shape or _has_empty_arrays(dtype.inner)  # type: ignore[arg-type] # an instance, of a series
+    if isinstance(dtype, pl.List):
+        return _has_empty_arrays(dtype.inner)  # type: ignore[arg-type]
+    return isinstance(dtype, pl.Struct) and any(_has_empty_arrays(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
 
 
 def _order(frame: pl.DataFrame) -> dict[str, bool]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from bodega.codecs.handles import root_module
 from bodega.codecs.types import public_name
 
 LIBRARIES = {"pandas": "bodega.codecs.pandas", "polars": "bodega.codecs.polars", "arrow": "bodega.codecs.arrow"}
@@ -45,5 +46,5 @@ def joiner(cls: type) -> Callable[[list[Any]], Any] | None:
 
 
 def _codec(cls: type) -> str | None:
-    codec, classes = _ROWS.get(cls.__module__.partition(".")[0], ("", set[str]()))
+    codec, classes = _ROWS.get(root_module(cls), ("", set[str]()))
     return codec if cls.__name__ in classes else None

@@ -15,7 +15,7 @@ from kedro.config import AbstractConfigLoader, MissingConfigException
 
 from bodega.errors import SettingsError
 from bodega.sections import Section
-from bodega.settings import parse_capacity, parse_duration
+from bodega.settings import expand, parse_capacity, parse_duration
 
 if TYPE_CHECKING:
     from bodega.deployment import Deployment
@@ -115,6 +115,13 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     """
     section = Section(values, source=source)
     section.expect(KEYS)
+
+    def folder(path: Any) -> str:
+        if not path:
+            raise SettingsError(f"a folder or a URL is a text that is not empty, not {path!r}.")
+        # A relative one is relative to the project, whatever folder that is run from.
+        return str(expand(path if path.startswith("~") else project_path / path))
+
     patterns = "a list of patterns such as ['features.*']"
     known: dict[str, Any] = {
         "root": section.text("root"),
@@ -129,15 +136,15 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     known = {key: value for key, value in known.items() if value is not None}
     if "spill" in known:
         known["spill"] = tuple(
-            tier if "://" in tier else str(project_path / Path(tier).expanduser()) for tier in known["spill"]
+            tier if "://" in tier else section.applied("spill", folder, tier) for tier in known["spill"]
         )
+    if "root" in known:
+        known["root"] = section.applied("root", folder, known["root"])
     if known.get("persist") and not known.get("spill"):
         raise SettingsError(
             f"The key 'persist' in {source} needs a durable tier: name one under 'spill', such as s3://bucket/prefix.",
             key="persist",
         )
-    if "root" in known:
-        known["root"] = str(project_path / Path(known["root"]).expanduser())
     return ProjectSettings(**known, source=source)
 
 

@@ -126,7 +126,11 @@ def _lease_holds(folder: str, capabilities: Capabilities) -> bool:
         del mapping
         return kept and locks.try_exclusive(writer.number)
     except OSError as error:
-        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOSPC}:
+        # A limit of the process or the file system, which says nothing of locks. Another way may need less memory.
+        last = not (capabilities.trackfd or capabilities.overlay)
+        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EFBIG} or (
+            last and error.errno == errno.ENOMEM
+        ):
             raise
         return False
     finally:

@@ -7,6 +7,7 @@ else can enter.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -333,6 +334,10 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
     except BodegaError:
         raise
     except OSError as error:
+        if error.errno in {errno.EFBIG, errno.ENOMEM}:
+            _refuse(
+                folder, f"this process met a limit of its own ({error.strerror})", "raise it ('ulimit -f', 'ulimit -v')"
+            )
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
 
 

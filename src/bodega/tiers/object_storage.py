@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bodega import layout
 from bodega.codecs import Sink
-from bodega.errors import BodegaError, InvalidName, ObjectReplaced, SettingsError, TierError
+from bodega.errors import BodegaError, InvalidName, ObjectReplaced, Panic, SettingsError, TierError, panics_as_errors
 from bodega.names import from_filename, to_filename
 from bodega.settings import redact_url
 from bodega.tiers.access import hide, is_without_tls, with_profile
@@ -299,11 +299,13 @@ class ObjectStorageTier:
             exceptions.UnauthenticatedError,
             exceptions.InvalidPathError,
             exceptions.UnknownConfigurationKeyError,
+            Panic,
         )
         pause = _FIRST_PAUSE
         for tried in range(1, _TRIES + 1):
             try:
-                return action()
+                with panics_as_errors():
+                    return action()
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise self._failed(run, name, done, self._reason(error)) from None
@@ -429,10 +431,13 @@ class ObjectStorageTier:
                 client = {**_CLIENT, "allow_http": "true"} if is_without_tls(self._config) else _CLIENT
                 options = {"config": self._config, "client_options": client, "retry_config": _RETRIES}
             try:
-                self._client = store.from_url(self._address, **options)
+                with panics_as_errors():
+                    self._client = store.from_url(self._address, **options)
             except Exception as error:
+                given = f" It was given {', '.join(map(repr, self._options))}." if self._options else ""
                 raise SettingsError(
-                    f"The lower tier {self.url} cannot be opened: {self._reason(error)}. See obstore's configuration."
+                    f"The lower tier {self.url} cannot be opened: {self._reason(error)}. See obstore's configuration "
+                    f"of a storage.{given}"
                 ) from None
         return self._client
 
