@@ -10,6 +10,8 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
+from bodega.texts import clean
+
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int = 1) -> str:
     """The end of a message about a name that is not known.
@@ -29,15 +31,15 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
 
 
 class BodegaError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library; a message shows no secret of a URL, and steers no terminal."""
 
     def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
+        super().__init__(clean(message))
         self.__dict__.update(details)
 
     def add_hint(self, hint: str) -> None:
         """Say more: of whoever called with what was wrong."""
-        self.args = (f"{self.args[0]} {hint}", *self.args[1:])
+        self.args = (f"{self.args[0]} {clean(hint)}", *self.args[1:])
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument and OSError its errno: here the sentence is the message.

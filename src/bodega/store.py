@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
-from bodega.settings import expand, parse_capacity, parse_duration, resolve_run
+from bodega.settings import check_place, expand, parse_capacity, parse_duration, resolve_run
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.record import claim, recall, remember
@@ -42,6 +43,8 @@ _next_look = 0.0
 _LOOK_INTERVAL = 10.0
 _CAPACITY = "?capacity="
 """Behind the folder of a lower tier: what it may take."""
+_HALF_A_URL = re.compile(r"(s3a?|gs|az(ure)?|abfss?|adl|https?):")
+"""What no folder should begin with: it would be made, with the keys that belong to the URL in its name."""
 
 
 class Options(NamedTuple):
@@ -54,6 +57,12 @@ class Options(NamedTuple):
     verify: bool = False
     trust: Trust = "code"
     group: bool = False
+
+    def __repr__(self) -> str:
+        """Without what gets into object storage."""
+        hidden = None if self.storage_options is None else dict.fromkeys(self.storage_options, "***")
+        facts = (f"{key}={value!r}" for key, value in {**self._asdict(), "storage_options": hidden}.items())
+        return f"{type(self).__name__}({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +456,13 @@ def _usage_of(tier: Tier) -> TierUsage:
 def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Lower tiers as URLs and absolute folders."""
     given = [spill] if isinstance(spill, (str, os.PathLike)) else spill
+    for each in given if isinstance(given, (list, tuple)) else ():
+        if "://" in str(each):
+            check_place(str(each))  # First: the other messages show what was given.
+        elif _HALF_A_URL.match(str(each)):
+            raise SettingsError(
+                f"The lower tier {str(each).partition(':')[0]}:... is not understood: a URL has '://' (spill=)."
+            )
     if not isinstance(given, (list, tuple)) or not all(
         isinstance(each, (str, os.PathLike)) and str(each) for each in given
     ):
