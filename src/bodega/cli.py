@@ -28,6 +28,7 @@ from bodega.commands import (
 )
 from bodega.errors import BodegaError
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
+from bodega.texts import clean
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -85,7 +86,7 @@ class _Bodega(click.Group):
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"bodega: error: {sentence}", err=True)
+    click.echo(f"bodega: error: {clean(sentence)}", err=True)
 
 
 def _complete_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -95,7 +96,7 @@ def _complete_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
         names = _open(ctx.params.get("root"), ctx.params.get("run")).names()
     except (BodegaError, OSError):
         return []  # A shell in the middle of a line is no place for an error.
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
 
 
 def _root_option(command: _Command) -> _Command:

@@ -19,6 +19,7 @@ import click
 
 from bodega.errors import LayoutError, ObjectNotFound
 from bodega.settings import format_size
+from bodega.texts import clean, printable
 
 if TYPE_CHECKING:
     from bodega.layout import ObjectInfo
@@ -51,8 +52,8 @@ def list_objects(
     damaged: list[dict[str, str]] = []
     for each in runs:
         for name, found in _look(store.with_run(each), pattern):
-            if isinstance(found, LayoutError):
-                damaged.append({"name": name, "run": each, "reason": str(found)})
+            if isinstance(found, str):
+                damaged.append({"name": name, "run": each, "reason": found})
             else:
                 objects.append(found)
     if only_runs:
@@ -63,7 +64,7 @@ def list_objects(
     else:
         from bodega.tables import print_objects
 
-        print_objects(objects, damaged, with_run=all_runs)
+        print_objects(objects, damaged, by_run=all_runs)
         if not objects and not damaged:
             matching = "no object" if pattern == "*" else f"no object that matches {pattern!r}"
             where = "any run" if all_runs else f"run {store.run!r}"
@@ -153,7 +154,7 @@ def remove_objects(
         return
     verb = "Would remove" if dry_run else "Removed"
     for name, nbytes in removed.items():
-        click.echo(f"{verb} {_printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
+        click.echo(f"{verb} {printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
     click.echo(f"{verb} {count(len(removed), 'object')}, {format_size(total)}.", err=True)
 
 
@@ -182,7 +183,7 @@ def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask for confirmation: pass --yes, or --dry-run to look.", ctx)
     for name in names[:MOST_NAMES]:
-        click.echo(f"  {_printable(name)}", err=True)
+        click.echo(f"  {printable(name)}", err=True)
     if len(names) > MOST_NAMES:
         click.echo(f"  and {len(names) - MOST_NAMES:,} more", err=True)
     return click.confirm(f"Remove {count(len(names), 'object')} of run {store.run!r}?", err=True)
@@ -209,12 +210,17 @@ def is_given(ctx: click.Context, option: str) -> bool:
     return ctx.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
 
 
-def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | LayoutError]]:
+_Unreadable = (LayoutError, PermissionError, MemoryError)
+"""What one object can be to blame for: the others are shown all the same."""
+
+
+def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | str]]:
+    """The names of a run, with what is known of each object, or why it cannot be read."""
     for name in store.names(pattern):
         try:
             yield name, store.info(name)
-        except LayoutError as error:
-            yield name, error
+        except _Unreadable as error:
+            yield name, clean(str(error) or "Its description does not fit into memory.")
         except ObjectNotFound:
             continue  # Removed since the names were read.
 
@@ -222,7 +228,7 @@ def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | Layout
 def _size(store: Store, name: str) -> int | None:
     try:
         return store.info(name).nbytes
-    except LayoutError:
+    except _Unreadable:
         return None
 
 
@@ -263,9 +269,3 @@ def write_file(file: Path, text: str) -> None:
 def count(number: int, thing: str) -> str:
     """A number of things, such as ``1 object``."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def _printable(text: str) -> str:
-    from bodega.tables import printable
-
-    return printable(text)

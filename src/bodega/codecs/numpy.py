@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 _LAST_PLAIN_TYPE = 23
 """``numpy.half``; higher type numbers belong to strings of variable width and to other libraries' types."""
+_LONGEST_AXIS = 2**63 - 1
 _PIECE = 8 << 20
 """Bytes of a strided array that are made contiguous at a time."""
 
@@ -40,7 +41,9 @@ def decode_array(recipe: Mapping[str, Any], buffer: memoryview) -> Array:
     order = recipe.get("order")
     shape = recipe.get("shape")
     if not isinstance(shape, (list, tuple)) or not (order is None or isinstance(order, (list, tuple))):
-        raise LayoutError(f"The recipe of an array has the shape {shape!r} and the order {order!r}: it is damaged.")
+        raise LayoutError(
+            f"The recipe of an array has the shape {shape!r:.200} and the order {order!r:.200}: it is damaged."
+        )
     return restore_array(buffer, recipe.get("dtype"), tuple(shape), None if order is None else tuple(order))
 
 
@@ -87,6 +90,9 @@ def restore_array(
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise TypeError("pointers in a buffer")
+        # Before anything is computed of them: a text times a number would be made of as many bytes.
+        if not all(isinstance(length, int) and 0 <= length <= _LONGEST_AXIS for length in shape):
+            raise TypeError("no shape")
         if buffer.nbytes != math.prod(shape) * kind.itemsize:
             raise ValueError(f"{buffer.nbytes} bytes in the buffer")
         # An empty buffer may be read-only, and numpy refuses shapes such as (0, 3) over one.
@@ -98,7 +104,7 @@ def restore_array(
             array = np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
         return array
     except (TypeError, ValueError, IndexError, OverflowError, SyntaxError) as error:
-        message = f"An array of shape {shape!r}, dtype {dtype!r} and order {order!r} cannot be rebuilt: {error}."
+        message = f"An array of shape {shape!r:.200}, dtype {dtype!r:.200} and order {order!r:.200} cannot be rebuilt: {error}."
         raise LayoutError(message) from error
 
 

@@ -21,6 +21,7 @@ from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import Exclusive
 from bodega.settings import ROOT_VARIABLE, expand
+from bodega.texts import command
 
 FORMAT = 1
 MARKER = "bodega-root.json"
@@ -227,7 +228,9 @@ def _check_owner(folder: Path, group: bool) -> None:
             folder,
             f"other users can enter it (mode {stat.S_IMODE(status.st_mode):o})",
             # Never for a folder with other things in it: it may be one that others need.
-            f"run 'chmod 700 {folder}', or choose another path" if _is_ours_to_close(folder) else "choose another path",
+            f"run {command('chmod', '700', folder)}, or choose another path"
+            if _is_ours_to_close(folder)
+            else "choose another path",
         )
 
 

@@ -30,6 +30,7 @@ from bodega.errors import (
 )
 from bodega.memory import ledger, locks
 from bodega.names import is_record
+from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.stored import Stored
@@ -404,10 +405,12 @@ class TierStack:
         if matches:
             hint = f"Did you mean {', '.join(map(repr, matches))}?"
         elif names:
-            hint = f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
+            hint = f"The run has {len(names)} others: {command('bodega', 'ls', '--run', run)} shows them."
         else:
             others = self.runs()
-            hint = "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
+            hint = "The run has no objects" + (
+                f"; there are runs {', '.join(map(repr, others[:5]))}." if others else "."
+            )
         return ObjectNotFound(
             f"There is no object {name!r} in run {run!r} of the store {self.top.url}. {hint}",
             name=name,
