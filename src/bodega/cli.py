@@ -1,4 +1,4 @@
-"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor``, ``bench`` and ``demo``.
+"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``settings``, ``doctor``, ``bench`` and ``demo``.
 
 What they do with objects is in `bodega.commands`. Only click is imported here, so that ``bodega --help`` and completion are quick.
 """
@@ -17,12 +17,14 @@ from bodega.commands import (
     all_runs_option,
     count,
     dry_run_option,
+    forget_settings,
     json_option,
     list_objects,
     only_runs_option,
     print_json,
     remove_objects,
     show_object,
+    show_settings,
     show_usage,
     yes_option,
 )
@@ -252,6 +254,40 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
 
 @main.command()
 @_root_option
+@click.option("--capacity", metavar="SIZE", help="What objects in memory may take together, such as 8GiB or 50%.")
+@click.option(
+    "--spill", multiple=True, metavar="PLACE", help="A lower tier, a folder or a URL; again for the one below it."
+)
+@click.option("--forget", "forgets", is_flag=True, help="Have no settings; nothing is removed.")
+@json_option
+def settings(root: Path | None, capacity: str | None, spill: tuple[str, ...], *, forgets: bool, as_json: bool) -> None:
+    """Show what a root is set to, or change it.
+
+    Capacity and lower tiers of whoever opens the root without saying any.
+
+    \b
+    Examples:
+      bodega settings
+      bodega settings --capacity 8GiB --spill /var/tmp/bodega --spill s3://bucket/prefix
+      bodega settings --forget
+    """
+    from bodega.memory.root import open_root
+
+    if forgets and (capacity is not None or spill):
+        raise click.UsageError("--forget takes no --capacity or --spill.")
+    _require(root)
+    if forgets:
+        forget_settings(open_root(root), as_json=as_json)
+        return
+    if capacity is not None or spill:
+        import bodega
+
+        bodega.open(root, capacity=capacity, spill=spill or None).keep_settings()
+    show_settings(open_root(root), as_json=as_json)
+
+
+@main.command()
+@_root_option
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
@@ -283,7 +319,11 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
 def _open(root: Path | None, run: str | None) -> Store:
     import bodega
 
+    _require(root)
+    return bodega.open(root, run=run)
+
+
+def _require(root: Path | None) -> None:
     if root is not None and not root.expanduser().exists():
         # Making a folder because its name was misspelt would hide the mistake.
         raise click.ClickException(f"There is no store at {root}: check --root and {ROOT_VARIABLE}.")
-    return bodega.open(root, run=run)

@@ -19,10 +19,11 @@ import click
 
 from bodega.errors import LayoutError, ObjectNotFound
 from bodega.settings import format_size
-from bodega.texts import clean, printable
+from bodega.texts import clean, command, printable
 
 if TYPE_CHECKING:
     from bodega.layout import ObjectInfo
+    from bodega.memory.root import Root
     from bodega.store import Store
 
 MOST_NAMES = 20
@@ -203,6 +204,39 @@ def show_usage(store: Store, *, as_json: bool) -> None:
         held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
         facts[f"tier {tier['url']}"] = f"{count(tier['objects'], 'object')}{held}"
     print_facts(facts)
+
+
+def show_settings(root: Root, *, as_json: bool) -> None:
+    """Show what a root is set to, without looking at its lower tiers: they may be gone."""
+    from bodega.tiers.record import holds_below, recall
+
+    known = recall(root)
+    capacity, spill = known.get("capacity"), [clean(str(each)) for each in known.get("spill", ())]
+    holds = bool(spill) and holds_below(known)
+    if as_json:
+        print_json({"root": str(root.path), "capacity": capacity, "spill": spill, "holds": holds})
+        return
+    from bodega.tables import print_facts
+
+    tiers = {f"spill {number}": each for number, each in enumerate(spill, 1)}
+    held = {"below": "objects may lie there" if holds else "no object lies there"} if spill else {"spill": "-"}
+    print_facts({"root": str(root.path), "capacity": str(capacity or "-"), **tiers, **held})
+
+
+def forget_settings(root: Root, *, as_json: bool) -> None:
+    """Let a root have no settings, whatever they are: damaged ones, too."""
+    from bodega.tiers.record import forget, holds_below, recall
+
+    try:
+        known = recall(root)
+    except LayoutError:
+        known = {}
+    forget(root)
+    show_settings(root, as_json=as_json)
+    if (spill := known.get("spill")) and holds_below(known):
+        again = (word for each in spill for word in ("--spill", each))
+        kept = command("bodega", "settings", "--root", root.path, *again)
+        click.echo(clean(f"What lies below stays there. Where it is there again, this finds it: {kept}"), err=True)
 
 
 def is_given(ctx: click.Context, option: str) -> bool:

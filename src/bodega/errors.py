@@ -95,7 +95,10 @@ class PlanError(BodegaError, ValueError):
 
 
 class RootError(BodegaError, OSError):
-    """A folder cannot be used as a store's root (``path``, ``reason``)."""
+    """A folder cannot be used as a store's root or as a lower tier (``path``, ``reason``, ``remedy``)."""
+
+    reason: str = ""
+    remedy: str = ""
 
 
 class SettingsError(BodegaError, ValueError):

@@ -28,9 +28,10 @@ from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
 from bodega.settings import check_place, expand, parse_capacity, parse_duration, resolve_run
+from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import claim, recall, remember
+from bodega.tiers.record import adopt, change, claim, holds_below, recall
 from bodega.tiers.stack import TierStack
 
 if TYPE_CHECKING:
@@ -118,10 +119,14 @@ class Store(MutableMapping[str, Any]):
         self._options = options
         self._tier = _directory(root, options.capacity)
         try:
-            self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
+            lower = [_lower_tier(url, root, options) for url in options.spill]
         except (RootError, SettingsError) as error:
-            error.add_hint(f"The store {root.path} has its lower tiers by spill=; spill=() is a store without any.")
+            error.add_hint("In Python, spill=() opens the store without lower tiers.")
+            if list(options.spill) == recall(root).get("spill"):
+                settings = command("bodega", "settings", "--root", root.path)
+                error.add_hint(f"The root itself is set to them: {settings} shows that, with --forget it forgets them.")
             raise
+        self._stack = TierStack(self._tier, lower, options.spill)
 
     @property
     def root(self) -> os.PathLike[str]:
@@ -301,6 +306,11 @@ class Store(MutableMapping[str, Any]):
         self._stack.drop_run(self._run if run is None else run)
         return dropped
 
+    def keep_settings(self) -> None:
+        """Make capacity and lower tiers of this store those of whoever opens its root without saying any."""
+        settings = {"capacity": self._options.capacity, "spill": list(self._options.spill)}
+        change(self._root, {key: value for key, value in settings.items() if value is not None})
+
     def usage(self) -> Usage:
         """What the store takes and what is left.
 
@@ -424,14 +434,23 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
             f"The lower tier {url!r} is not understood: write a folder, or '/folder{_CAPACITY}1TiB' (spill=)."
         )
     _check_apart(Path(folder), root.path)
-    if not os.path.exists(folder) and url in recall(root).get("spill", ()):
+    known = recall(root)
+    if not os.path.exists(folder) and url in known.get("spill", ()) and holds_below(known):
         raise RootError(
             f"The lower tier {folder} is gone, and with it what this store moved there. Mount it again; or make an empty "
             f"folder there, if nothing of it is needed.",
             path=folder,
             reason="removed",
         )
-    lower = open_root(folder, group=options.group, warm=False)
+    try:
+        lower = open_root(folder, group=options.group, warm=False)
+    except RootError as error:
+        raise RootError(
+            f"{folder} cannot be a lower tier of the store {root.path}: {error.reason}. Remedy: {error.remedy} (spill=).",
+            path=folder,
+            reason=error.reason,
+            remedy=error.remedy,
+        ) from None
     claim(lower, root)
     return _directory(lower, capacity or None)
 
@@ -497,10 +516,12 @@ def open(
         root: a folder on tmpfs or a local disk; else ``BODEGA_ROOT``, else one of this user's in shared memory.
         run: the namespace of names; else ``BODEGA_RUN``, else ``default``.
         capacity: how much all objects in memory may take together: bytes, ``"8GiB"``, or a share of the file system
-            such as ``"50%"``; else what the root was opened with last, and 80% for a new one.
+            such as ``"50%"``; else what the root is set to, and 80% for a new one.
         spill: lower tiers, the fastest first: a folder on a disk, and last an ``s3://``, ``gs://``, ``az://`` or
             ``file://`` URL. A folder may say what it may take, as ``/folder?capacity=1TiB``. Objects move there when memory is full, and come up again when they are read. The last is
-            the durable tier. The root remembers them for whoever opens it without; ``()`` ends that.
+            the durable tier. An empty root is set to capacity and spill that it is opened with, for whoever opens it
+            without; one with objects stays as it is set, and these hold for this store alone. ``()`` is a store without
+            lower tiers. ``bodega settings`` shows, changes and forgets what a root is set to.
         storage_options: of object storage, such as endpoint and keys, in obstore's words; else the environment's.
         time_to_live: a run that nothing is put into for so long (seconds, ``"12h"``, ``"7d"``) may be dropped.
         prefault: how much memory to have warm for the first puts.
@@ -529,7 +550,7 @@ def open(
     )
     store = Store(checked, resolve_run(run), options)
     # Only what was understood and could be opened is there for others.
-    remember(checked, given)
+    adopt(checked, given)
     if prefault is not None:
         store.warm_up(prefault)
     return store

@@ -26,7 +26,7 @@ from bodega.texts import command
 FORMAT = 1
 MARKER = "bodega-root.json"
 LOCK_FILES = (
-    "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
+    "usage", "temporaries", "swept", "settings", *(f"name-{stripe:02}" for stripe in range(64)),
     *(f"transfer-{stripe:04}" for stripe in range(256)),
 )  # fmt: skip
 _GROUP_FOLDER = 0o2770
@@ -261,6 +261,7 @@ def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
         f"{folder} cannot be the root of a store: {reason}. Remedy: {remedy} (root= or {ROOT_VARIABLE}).",
         path=str(folder),
         reason=reason,
+        remedy=remedy,
     )
 
 
