@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bodega.errors import LayoutError, ObjectNotFound
+from bodega.memory.root import default_root
 from bodega.settings import format_size
 from bodega.texts import clean, command, printable
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 20
 """That a question shows."""
+MOST_RUNS = 5
+"""That an answer names."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 all_runs_option = click.option("--all-runs", is_flag=True, help="List the objects of every run.")
@@ -69,8 +72,21 @@ def list_objects(
         if not objects and not damaged:
             matching = "no object" if pattern == "*" else f"no object that matches {pattern!r}"
             where = "any run" if all_runs else f"run {store.run!r}"
-            click.echo(f"There is {matching} in {where} of {store.root}.", err=True)
+            click.echo(clean(f"There is {matching} in {where} of {store.root}.{_elsewhere(store, all_runs)}"), err=True)
     ctx.exit(1 if damaged else 0)
+
+
+def _elsewhere(store: Store, all_runs: bool) -> str:
+    """Which other runs have objects, for somebody who found none: the run is seldom what people think of."""
+    others = [] if all_runs else [run for run in store.runs() if run != store.run and store.with_run(run).names()]
+    if not others:
+        return ""
+    shown = ", ".join(map(repr, others[:MOST_RUNS])) + (
+        f" and {len(others) - MOST_RUNS:,} more" if others[MOST_RUNS:] else ""
+    )
+    root = "" if store.root == default_root() else f" --root {command(store.root)}"
+    look = f"{command('bodega', 'ls', '--run', others[0])}{root}" if len(others) == 1 else f"bodega ls --all-runs{root}"
+    return f" There are objects in run{'' if len(others) == 1 else 's'} {shown}: {look} shows them."
 
 
 def _show_runs(
@@ -128,7 +144,7 @@ def remove_objects(
     if not names and not is_given(ctx, "run"):
         raise click.UsageError("Say what to remove: names, patterns, or --run RUN for a whole run.", ctx)
     if not names and store.run not in store.runs():
-        there = f"there are {', '.join(store.runs())}" if store.runs() else "the store is empty"
+        there = f"there are {', '.join(map(repr, store.runs()))}" if store.runs() else "the store is empty"
         raise ObjectNotFound(
             f"There is no run {store.run!r} in {store.root}: {there}.", name="", run=store.run, matches=[]
         )
@@ -199,7 +215,12 @@ def show_usage(store: Store, *, as_json: bool) -> None:
     from bodega.tables import print_facts
 
     sizes, tiers = {"capacity", "used", "pool", "free"}, used.pop("tiers")
-    facts = {key: format_size(value) if key in sizes else str(value) for key, value in used.items()}
+    facts = {
+        key: format_size(value) if key in sizes else f"{value:,}" if isinstance(value, int) else value
+        for key, value in used.items()
+    }
+    if tiers:
+        facts["objects"] += " in memory"
     for tier in tiers:
         held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
         facts[f"tier {tier['url']}"] = f"{count(tier['objects'], 'object')}{held}"

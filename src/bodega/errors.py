@@ -7,6 +7,7 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,10 +25,16 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
     """
     from difflib import get_close_matches  # Slow to import, and seldom needed.
 
-    near = get_close_matches(name, list(known), n=most)
+    known = list(known)
+    near = get_close_matches(name, known, n=most) or [each for each in known if _initials(each) == name.lower()][:most]
     if not near:
         return otherwise
     return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
+
+
+def _initials(name: str) -> str:
+    """``ttl`` of ``time_to_live``."""
+    return "".join(word[0] for word in re.split(r"[_\W]+", name.lower()) if word)
 
 
 class BodegaError(Exception):

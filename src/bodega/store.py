@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, get_args
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -21,6 +23,7 @@ from bodega.errors import (
     RootError,
     SettingsError,
     UntrustedObject,
+    did_you_mean,
 )
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
@@ -37,6 +40,7 @@ from bodega.tiers.stack import TierStack
 if TYPE_CHECKING:
     from bodega.streams import StreamWriter
 
+_Given = ParamSpec("_Given")
 Trust = Literal["code", "data"]
 
 _next_look = 0.0
@@ -96,7 +100,7 @@ class Usage:
     leftovers: int
     """Segments without a name: being written, replaced and still mapped, or left by a crash (a sweep frees those)."""
     tiers: tuple[TierUsage, ...] = ()
-    """The lower tiers; objects and runs above count those in memory only."""
+    """The lower tiers; objects and runs above count those in memory only. Records of bodega's own count nowhere."""
 
 
 class Store(MutableMapping[str, Any]):
@@ -318,7 +322,7 @@ class Store(MutableMapping[str, Any]):
             RootError: the root or a lower folder is gone.
         """
         self._stack.require_folders()
-        runs = [self._tier.names(run) for run in self._tier.runs()]
+        runs = _objects(self._tier)
         return Usage(
             root=str(self._root.path),
             filesystem=self._root.filesystem.type,
@@ -326,7 +330,7 @@ class Store(MutableMapping[str, Any]):
             used=ledger.read(self._root),
             pool=pool.size(self._root),
             free=self._root.free(),
-            objects=sum(map(len, runs)),
+            objects=sum(runs),
             runs=len(runs),
             leftovers=len(leftovers(self._root)),
             tiers=tuple(_usage_of(tier) for tier in self._stack.lower),
@@ -465,8 +469,13 @@ def _check_apart(folder: Path, root: Path) -> None:
         )
 
 
+def _objects(tier: Tier) -> builtins.list[int]:
+    """How many objects each run has in a tier, without bodega's own records: as many as a list of it shows."""
+    return [sum(not is_record(name) for name in tier.names(run)) for run in tier.runs()]
+
+
 def _usage_of(tier: Tier) -> TierUsage:
-    objects = sum(len(tier.names(run)) for run in tier.runs())
+    objects = sum(_objects(tier))
     if isinstance(tier, DirectoryTier):
         return TierUsage(tier.url, objects, ledger.read(tier.root), tier.capacity)
     return TierUsage(tier.url, objects, None, None)
@@ -497,6 +506,22 @@ def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     return urls
 
 
+def _with_hints(function: Callable[_Given, Store]) -> Callable[_Given, Store]:
+    """Say what an argument that is not known may have been meant to be."""
+    known = list(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def checked(*arguments: _Given.args, **given: _Given.kwargs) -> Store:
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, known, f"It takes {', '.join(known)}.")
+                raise TypeError(f"bodega.open() takes no argument {name!r}. {hint}")
+        return function(*arguments, **given)
+
+    return checked
+
+
+@_with_hints
 def open(
     root: str | os.PathLike[str] | None = None,
     *,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]*)://([^\s'\"<>]*)")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]+)=([^&;#]*)")
@@ -60,6 +61,19 @@ def clean(text: str) -> str:
 def command(*words: object) -> str:
     """A command to paste: each word quoted where a shell would read it otherwise."""
     return shlex.join(map(str, words))
+
+
+def install(requirement: str) -> str:
+    """The command that installs something beside this Python: with pip, or where there is none, with uv."""
+    from importlib.util import find_spec  # Both are slow to import, and seldom needed.
+    from shutil import which
+
+    pip = command(sys.executable, "-m", "pip", "install", requirement)
+    if find_spec("pip") is not None:
+        return pip
+    if which("uv") is not None:
+        return command("uv", "pip", "install", "--python", sys.executable, requirement)
+    return f"{command(sys.executable, '-m', 'ensurepip')} && {pip}"
 
 
 def _harmless(match: re.Match[str]) -> str:

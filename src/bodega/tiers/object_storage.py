@@ -21,6 +21,7 @@ from bodega import layout
 from bodega.errors import BodegaError, InvalidName, ObjectReplaced, SettingsError, TierError
 from bodega.names import from_filename, to_filename
 from bodega.settings import check_place
+from bodega.texts import install
 from bodega.tiers.access import hide, is_without_tls, with_profile
 
 if TYPE_CHECKING:
@@ -338,7 +339,7 @@ class ObjectStorageTier:
             import obstore
         except ImportError:
             raise SettingsError(
-                f"The lower tier {self.url} needs obstore, which is not installed: pip install 'bodega[s3]'."
+                f"The lower tier {self.url} needs obstore, which is not installed: {install('bodega[s3]')}"
             ) from None
         return obstore
 
