@@ -53,6 +53,7 @@ _GIVING_WAY = ("kind", "shape", "age", "producer", "level", "dtype", "type", "go
 """Columns that a narrow terminal cuts; of the others a part would be a lie."""
 _LEAST = 9
 """Characters that are left of those."""
+_GAP = 2
 _COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
@@ -161,15 +162,17 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: st
         widths = {
             column: max(width, cell_len(cell)) for (column, width), cell in zip(widths.items(), cells, strict=True)
         }
+    least = 0
     for column, shown in zip(columns, table.columns, strict=True):
         most = _LEAST if column in _GIVING_WAY else _WIDEST
         shown.min_width = min(most, max(widths[column], cell_len(column)))
-    _console().print(table, crop=False, no_wrap=True, overflow="ignore")
+        least += shown.min_width + _GAP
+    _console(least).print(table, crop=False)
 
 
 def _table(columns: Sequence[str]) -> Table:
     """A table that cuts neither names nor sizes: where there is no room, the other columns give way."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=True, overflow="ellipsis", justify="right" if column in _NUMBERS else "left")
     return table
@@ -180,9 +183,10 @@ def _print(content: Text | str, style: str | None = None) -> None:
     _console().print(content, style=style, soft_wrap=True)
 
 
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _WIDEST
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+def _console(least: int = 0) -> Console:
+    console = Console(width=None if sys.stdout.isatty() else _WIDEST, markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, least)
+    return console
 
 
 def _shape(schema: Mapping[str, Any]) -> str:
