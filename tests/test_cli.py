@@ -281,6 +281,16 @@ def test_info_of_a_missing_name_shows_near_ones(store: bodega.Store) -> None:
     fails(run("info", "modle"), 1, "'modle'", "Did you mean 'model'?")
 
 
+def test_the_command_of_a_message_works_as_it_stands(store: bodega.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = store.with_run("a b'; $(c)")
+    other.put("xyz", 1)
+    monkeypatch.delenv("BODEGA_ROOT")
+    said = run("info", "nothing", "--run", other.run, "--root", str(store.root)).stderr
+    words = shlex.split(said.partition("others: ")[2].removesuffix(" shows them.\n"))
+    assert words == ["bodega", "ls", "--run", other.run, "--root", str(store.root)]
+    assert "xyz" in run(*words[1:]).stdout
+
+
 def test_info_of_a_damaged_object_names_file_and_remedy(store: bodega.Store) -> None:
     damage(store, "model")
     fails(run("info", "model"), 1, f"{store.root}/runs/default/model", "bodega rm")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bodega.errors import LayoutError, ObjectNotFound
-from bodega.memory.root import default_root
+from bodega.memory.root import root_option
 from bodega.settings import format_size
 from bodega.texts import clean, command, printable
 
@@ -84,8 +84,8 @@ def _elsewhere(store: Store, all_runs: bool) -> str:
     shown = ", ".join(map(repr, others[:MOST_RUNS])) + (
         f" and {len(others) - MOST_RUNS:,} more" if others[MOST_RUNS:] else ""
     )
-    root = "" if store.root == default_root() else f" --root {command(store.root)}"
-    look = f"{command('bodega', 'ls', '--run', others[0])}{root}" if len(others) == 1 else f"bodega ls --all-runs{root}"
+    which = ("--run", others[0]) if len(others) == 1 else ("--all-runs",)
+    look = command("bodega", "ls", *which, *root_option(store.root))
     return f" There are objects in run{'' if len(others) == 1 else 's'} {shown}: {look} shows them."
 
 

@@ -46,6 +46,11 @@ def default_root() -> Path:
     return shared_memory / f"bodega-{os.getuid()}"
 
 
+def root_option(root: os.PathLike[str]) -> tuple[str, ...]:
+    """What a command needs to find a root: nothing, where it would take that one anyway."""
+    return () if expand(default_root()) == Path(root) else ("--root", os.fspath(root))
+
+
 @dataclass(frozen=True)
 class Root:
     """A checked root; `open_root` makes them."""

@@ -29,6 +29,7 @@ from bodega.errors import (
     TierError,
 )
 from bodega.memory import ledger, locks
+from bodega.memory.root import root_option
 from bodega.names import is_record
 from bodega.texts import command
 from bodega.tiers.base import Tier
@@ -417,7 +418,8 @@ class TierStack:
         if matches:
             hint = f"Did you mean {', '.join(map(repr, matches))}?"
         elif names:
-            hint = f"The run has {len(names)} others: {command('bodega', 'ls', '--run', run)} shows them."
+            look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
+            hint = f"The run has {len(names)} others: {look} shows them."
         else:
             others = self.runs()
             hint = "The run has no objects" + (
