@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import re
+import shlex
+import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,7 +136,106 @@ def test_ls_shows_a_damaged_object_and_the_others(store: bodega.Store) -> None:
 def test_ls_of_nothing_says_so_on_standard_error(store: bodega.Store) -> None:
     result = run("ls", "x*")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == f"There is no object that matches 'x*' in run 'default' of {store.root}.\n"
+    assert result.stderr.startswith(f"There is no object that matches 'x*' in run 'default' of {store.root}.")
+
+
+def test_ls_of_nothing_says_which_runs_have_objects_and_how_to_see_them(
+    store: bodega.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = store.with_run("a b'; c")
+    other.put("x", 1)
+    store.with_run("records").put(".bodega/finished/a", b"1")
+    document = json.loads(run("ls", "--run", "none", "--json").stdout)
+    assert (document["objects"], document["damaged"]) == ([], [])
+    assert "runs \"a b'; c\", 'default', 'nightly': bodega ls --all-runs shows" in run("ls", "--run", "none").stderr
+    store.drop_run("nightly")
+    store.drop_run()
+    command = run("ls").stderr.partition('c": ')[2].removesuffix(" shows them.\n")
+    assert shlex.split(command) == ["bodega", "ls", "--run", other.run]
+    assert run(*shlex.split(command)[1:]).stdout.splitlines()[1].startswith("x ")
+    monkeypatch.delenv("BODEGA_ROOT")
+    assert f"--root {store.root} shows them." in run("ls", "--root", str(store.root)).stderr
+    other.drop_run()
+    assert run("ls", "--root", str(store.root)).stderr == f"There is no object in run 'default' of {store.root}.\n"
+
+
+def test_runs_are_listed_one_below_the_other(store: bodega.Store) -> None:
+    lines = run("ls", "--all-runs").stdout.splitlines()
+    assert [line.split()[0] if line else "" for line in lines] == [
+        "run", "name", "features/a", "features/b", "model", "", "run", "name", "other",
+    ]  # fmt: skip
+    assert [lines[0].rstrip(), lines[6].rstrip()] == ["run default", "run nightly"]
+
+
+def on_a_terminal(columns: int, *arguments: str) -> list[str]:
+    """The lines that a program prints on a terminal of so many columns."""
+    here, there = pty.openpty()
+    fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    with subprocess.Popen(
+        [*CLI, *arguments], stdin=there, stdout=there, stderr=subprocess.DEVNULL, env={**environment, "TERM": "xterm"}
+    ) as program:
+        os.close(there)
+        shown = b""
+        with suppress(OSError):  # The end of a terminal that nobody holds any more.
+            while part := os.read(here, 65536):
+                shown += part
+        os.close(here)
+        program.wait()
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("arguments", [("ls", "--all-runs"), ("ls", "--runs"), ("ls", "--run", "a-run-" + "r" * 60)])
+def test_a_narrow_terminal_folds_no_name(store: bodega.Store, columns: int, arguments: tuple[str, ...]) -> None:
+    run_name, name = "a-run-" + "r" * 60, "a_name_" + "n" * 60
+    store.with_run(run_name).put(name, b"1" * 5000)
+    lines = on_a_terminal(columns, *arguments)
+    wanted = run_name if arguments == ("ls", "--runs") else name
+    (line,) = (line for line in lines if line.startswith(wanted))
+    assert "4.88 KiB" in line
+
+
+def test_usage_counts_what_ls_shows(store: bodega.Store, tmp_path: Path) -> None:
+    store.put(".bodega/finished/a", b"1")
+    below = bodega.open(store.root, spill=tmp_path / "below")
+    below.put(".bodega/finished/b", b"1", persist=True)
+    below.put("below", b"1", persist=True)
+    document = json.loads(run("usage", "--json").stdout)
+    assert document["objects"] == len(json.loads(run("ls", "--all-runs", "--json").stdout)["objects"]) == 5
+    assert [tier["objects"] for tier in document["tiers"]] == [1]
+    assert "5 in memory" in run("usage").stdout
+
+
+def test_settings_are_shown_changed_and_forgotten(store: bodega.Store, tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    assert json.loads(run("settings", "--json").stdout) == {
+        "root": str(store.root), "capacity": None, "spill": [], "holds": False,
+    }  # fmt: skip
+    document = json.loads(run("settings", "--capacity", "8MiB", "--spill", str(below), "--json").stdout)
+    assert (document["capacity"], document["spill"]) == ("8MiB", [str(below)])
+    assert bodega.open(store.root).usage().capacity == 8 << 20
+    assert f"spill 1   {below}" in run("settings").stdout
+    fails(run("settings", "--capacity", "eight"), 1, "'eight' is not understood")
+    fails(run("settings", "--spill", "s3://key:secret@bucket"), 1, "s3://... has a user or a password")
+    fails(run("settings", "--forget", "--capacity", "8MiB"), 2, "--forget takes no")
+    result = run("settings", "--forget")
+    again = result.stderr.partition("this finds it: bodega ")[2]
+    assert json.loads(run("settings", "--json").stdout)["spill"] == []
+    assert run(*shlex.split(again)).exit_code == 0
+    assert json.loads(run("settings", "--json").stdout)["spill"] == [str(below)]
+
+
+def test_a_lower_folder_that_is_gone_is_got_over_on_the_command_line(store: bodega.Store, tmp_path: Path) -> None:
+    bodega.open(store.root, spill=tmp_path / "my tier").put("below", b"1", persist=True)
+    shutil.rmtree(tmp_path / "my tier")
+    for command in (("ls",), ("usage",), ("rm", "model"), ("info", "model"), ("sweep",), ("ls", "--json")):
+        result = run(*command)
+        fails(result, 1, "my tier is gone", f"bodega settings --root {store.root} shows that, with --forget")
+    assert run("doctor").exit_code == 1
+    assert json.loads(run("settings", "--forget", "--json").stdout)["spill"] == []
+    assert run("ls").exit_code == 0
+    assert run("doctor").exit_code == 0
 
 
 def test_names_cannot_steer_the_terminal(store: bodega.Store) -> None:
@@ -174,6 +279,16 @@ def test_info_lists_columns_with_dtypes(store: bodega.Store) -> None:
 
 def test_info_of_a_missing_name_shows_near_ones(store: bodega.Store) -> None:
     fails(run("info", "modle"), 1, "'modle'", "Did you mean 'model'?")
+
+
+def test_the_command_of_a_message_works_as_it_stands(store: bodega.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = store.with_run("a b'; $(c)")
+    other.put("xyz", 1)
+    monkeypatch.delenv("BODEGA_ROOT")
+    said = run("info", "nothing", "--run", other.run, "--root", str(store.root)).stderr
+    words = shlex.split(said.partition("others: ")[2].removesuffix(" shows them.\n"))
+    assert words == ["bodega", "ls", "--run", other.run, "--root", str(store.root)]
+    assert "xyz" in run(*words[1:]).stdout
 
 
 def test_info_of_a_damaged_object_names_file_and_remedy(store: bodega.Store) -> None:
@@ -296,7 +411,7 @@ def test_unknown_commands_and_options_are_usage_errors(root: Path) -> None:
     fails(run("info"), 2, "NAME")
 
 
-@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "doctor", "demo"])
+@pytest.mark.parametrize("command", ["ls", "info", "rm", "usage", "sweep", "settings", "doctor", "demo"])
 def test_every_command_shows_examples(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -307,7 +422,7 @@ def test_every_command_shows_examples(command: str) -> None:
 def test_no_arguments_show_the_help() -> None:
     result = run()
     assert result.exit_code == 0
-    for command in ("ls", "info", "rm", "usage", "sweep", "doctor", "demo"):
+    for command in ("ls", "info", "rm", "usage", "sweep", "settings", "doctor", "demo"):
         assert f"\n  {command} " in result.stdout
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from bodega.memory import cgroups
 from bodega.memory.capabilities import Capabilities
 from bodega.memory.cgroups import MemoryLimit, memory_groups
 from bodega.memory.filesystems import FileSystem
+from bodega.texts import install
 
 GIB = 2**30
 SHM = FileSystem("tmpfs", "/dev/shm", ("rw", "size=8g"), "tmpfs")
@@ -296,7 +299,10 @@ def test_platforms_and_pythons() -> None:
 
 
 def test_libraries_that_are_missing_or_too_old_are_found() -> None:
-    requirements = ["click>=8.1", "numpy>=999", "pytest>=999; extra == 'x'", "no-such-library>=1.2; extra == 'x'"]
+    requirements = [
+        "click>=8.1", "numpy>=999", "pytest>=999; extra == 'x'", "no-such-library>=1.2; extra == 'x'",
+        "only-for-figures>=1; extra == 'bench'", "only-for-plots>=1; extra == 'demo'",
+    ]  # fmt: skip
     found = {finding.check: finding for finding in c.check_libraries(requirements)}
     assert {name: finding.level for name, finding in found.items()} == {
         "click": "ok",
@@ -304,7 +310,23 @@ def test_libraries_that_are_missing_or_too_old_are_found() -> None:
         "pytest": "warning",
         "no-such-library": "note",
     }
-    assert found["no-such-library"].remedy.endswith("-m pip install 'no-such-library>=1.2'")
+    assert found["no-such-library"].remedy == install("no-such-library>=1.2")
+
+
+@pytest.mark.parametrize("there", [("pip", "uv"), ("pip",), ("uv",), ()])
+def test_libraries_are_installed_with_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]
+) -> None:
+    """Real folders of modules and programs: one Python has pip, another only uv, another neither."""
+    (tmp_path / "pip.py").touch()
+    (tmp_path / "uv").touch(mode=0o700)
+    monkeypatch.delitem(sys.modules, "pip", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)] if "pip" in there else [])
+    monkeypatch.setenv("PATH", str(tmp_path) if "uv" in there else "")
+    python = shlex.quote(sys.executable)
+    pip = f"{python} -m pip install 'x>=1'"
+    expected = {("uv",): f"uv pip install --python {python} 'x>=1'", (): f"{python} -m ensurepip && {pip}"}
+    assert install("x>=1") == expected.get(there, pip)
 
 
 def test_versions_compare_by_number() -> None:
@@ -368,3 +390,44 @@ def test_a_lower_limit_of_this_process_is_found(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)
     assert "'open files'" in done.stdout
     assert "'data size'" in done.stdout
+
+
+# --- tiers ---
+
+
+def paste(remedy: str) -> None:
+    """Do what a finding says."""
+    words = shlex.split(remedy)
+    assert words[0] == "bodega"
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
+
+
+def test_the_lower_tiers_of_a_root_are_looked_at(tmp_path: Path) -> None:
+    store = bodega.open(tmp_path / "my root", spill=tmp_path / "below")
+    store.put("x", 1, persist=True)
+    assert only(check(store.root), "tiers").level == "ok"
+    shutil.rmtree(tmp_path / "below")
+    finding = only(check(store.root), "tiers")
+    assert (finding.level, finding.remedy) == ("error", f"bodega settings --forget --root '{store.root}'")
+    assert f"{tmp_path / 'below'} is gone" in finding.finding
+    paste(finding.remedy)
+    assert [each.check for each in check(store.root) if each.level == "error"] == []
+    assert bodega.open(store.root)["x"] == 1
+
+
+def test_a_lower_tier_that_others_can_enter_is_found(tmp_path: Path) -> None:
+    store = bodega.open(tmp_path / "root", spill=tmp_path / "below")
+    (tmp_path / "below").chmod(0o755)
+    finding = only(check(store.root), "tiers")
+    assert finding.level == "error"
+    assert "cannot be a lower tier" in finding.finding
+    assert f"chmod 700 {tmp_path / 'below'}" in finding.finding
+
+
+def test_settings_that_are_damaged_are_forgotten_by_the_remedy(tmp_path: Path) -> None:
+    store = bodega.open(tmp_path / "root", capacity="8MiB")
+    (tmp_path / "root" / "store.json").write_text("{")
+    finding = only(check(store.root), "tiers")
+    assert finding.level == "error"
+    paste(finding.remedy)
+    assert not [each for each in check(store.root) if each.check == "tiers"]

@@ -252,3 +252,12 @@ def test_a_damaged_object_can_be_replaced_and_removed(store):
         store.get("x")
     store.put("x", 2)
     assert store["x"] == 2
+
+
+@pytest.mark.parametrize(("given", "meant"), [("ttl", "time_to_live"), ("capcity", "capacity"), ("spil", "spill")])
+def test_an_argument_that_is_not_known_is_guessed(root, given, meant):
+    with pytest.raises(TypeError, match=f"no argument '{given}'. Did you mean '{meant}'"):
+        bodega.open(root, **{given: "7d"})
+    with pytest.raises(TypeError, match="It takes root, run, capacity"):
+        bodega.open(root, xyzzy=1)
+    assert not list(root.glob("*"))

@@ -1,4 +1,4 @@
-"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``doctor`` and ``demo``.
+"""The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``settings``, ``doctor`` and ``demo``.
 
 What they do with objects is in `bodega.commands`. Only click is imported here, so that ``bodega --help`` and completion are quick.
 """
@@ -17,17 +17,20 @@ from bodega.commands import (
     all_runs_option,
     count,
     dry_run_option,
+    forget_settings,
     json_option,
     list_objects,
     only_runs_option,
     print_json,
     remove_objects,
     show_object,
+    show_settings,
     show_usage,
     yes_option,
 )
 from bodega.errors import BodegaError
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
+from bodega.texts import clean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -95,7 +98,7 @@ def _installed_commands() -> dict[str, EntryPoint]:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"bodega: error: {sentence}", err=True)
+    click.echo(f"bodega: error: {clean(sentence)}", err=True)
 
 
 def _complete_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -105,7 +108,7 @@ def _complete_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
         names = _open(ctx.params.get("root"), ctx.params.get("run")).names()
     except (BodegaError, OSError):
         return []  # A shell in the middle of a line is no place for an error.
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
 
 
 def _root_option(command: _Command) -> _Command:
@@ -261,6 +264,40 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
 
 @main.command()
 @_root_option
+@click.option("--capacity", metavar="SIZE", help="What objects in memory may take together, such as 8GiB or 50%.")
+@click.option(
+    "--spill", multiple=True, metavar="PLACE", help="A lower tier, a folder or a URL; again for the one below it."
+)
+@click.option("--forget", "forgets", is_flag=True, help="Have no settings; nothing is removed.")
+@json_option
+def settings(root: Path | None, capacity: str | None, spill: tuple[str, ...], *, forgets: bool, as_json: bool) -> None:
+    """Show what a root is set to, or change it.
+
+    Capacity and lower tiers of whoever opens the root without saying any.
+
+    \b
+    Examples:
+      bodega settings
+      bodega settings --capacity 8GiB --spill /var/tmp/bodega --spill s3://bucket/prefix
+      bodega settings --forget
+    """
+    from bodega.memory.root import open_root
+
+    if forgets and (capacity is not None or spill):
+        raise click.UsageError("--forget takes no --capacity or --spill.")
+    _require(root)
+    if forgets:
+        forget_settings(open_root(root), as_json=as_json)
+        return
+    if capacity is not None or spill:
+        import bodega
+
+        bodega.open(root, capacity=capacity, spill=spill or None).keep_settings()
+    show_settings(open_root(root), as_json=as_json)
+
+
+@main.command()
+@_root_option
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
@@ -292,7 +329,11 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
 def _open(root: Path | None, run: str | None) -> Store:
     import bodega
 
+    _require(root)
+    return bodega.open(root, run=run)
+
+
+def _require(root: Path | None) -> None:
     if root is not None and not root.expanduser().exists():
         # Making a folder because its name was misspelt would hide the mistake.
         raise click.ClickException(f"There is no store at {root}: check --root and {ROOT_VARIABLE}.")
-    return bodega.open(root, run=run)

@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bodega.errors import LayoutError, ObjectNotFound
+from bodega.memory.root import root_option
 from bodega.settings import format_size
+from bodega.texts import clean, command, printable
 
 if TYPE_CHECKING:
     from bodega.layout import ObjectInfo
+    from bodega.memory.root import Root
     from bodega.store import Store
 
 MOST_NAMES = 20
 """That a question shows."""
+MOST_RUNS = 5
+"""That an answer names."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 all_runs_option = click.option("--all-runs", is_flag=True, help="List the objects of every run.")
@@ -51,8 +56,8 @@ def list_objects(
     damaged: list[dict[str, str]] = []
     for each in runs:
         for name, found in _look(store.with_run(each), pattern):
-            if isinstance(found, LayoutError):
-                damaged.append({"name": name, "run": each, "reason": str(found)})
+            if isinstance(found, str):
+                damaged.append({"name": name, "run": each, "reason": found})
             else:
                 objects.append(found)
     if only_runs:
@@ -63,12 +68,25 @@ def list_objects(
     else:
         from bodega.tables import print_objects
 
-        print_objects(objects, damaged, with_run=all_runs)
+        print_objects(objects, damaged, by_run=all_runs)
         if not objects and not damaged:
             matching = "no object" if pattern == "*" else f"no object that matches {pattern!r}"
             where = "any run" if all_runs else f"run {store.run!r}"
-            click.echo(f"There is {matching} in {where} of {store.root}.", err=True)
+            click.echo(clean(f"There is {matching} in {where} of {store.root}.{_elsewhere(store, all_runs)}"), err=True)
     ctx.exit(1 if damaged else 0)
+
+
+def _elsewhere(store: Store, all_runs: bool) -> str:
+    """Which other runs have objects, for somebody who found none: the run is seldom what people think of."""
+    others = [] if all_runs else [run for run in store.runs() if run != store.run and store.with_run(run).names()]
+    if not others:
+        return ""
+    shown = ", ".join(map(repr, others[:MOST_RUNS])) + (
+        f" and {len(others) - MOST_RUNS:,} more" if others[MOST_RUNS:] else ""
+    )
+    which = ("--run", others[0]) if len(others) == 1 else ("--all-runs",)
+    look = command("bodega", "ls", *which, *root_option(store.root))
+    return f" There are objects in run{'' if len(others) == 1 else 's'} {shown}: {look} shows them."
 
 
 def _show_runs(
@@ -126,7 +144,7 @@ def remove_objects(
     if not names and not is_given(ctx, "run"):
         raise click.UsageError("Say what to remove: names, patterns, or --run RUN for a whole run.", ctx)
     if not names and store.run not in store.runs():
-        there = f"there are {', '.join(store.runs())}" if store.runs() else "the store is empty"
+        there = f"there are {', '.join(map(repr, store.runs()))}" if store.runs() else "the store is empty"
         raise ObjectNotFound(
             f"There is no run {store.run!r} in {store.root}: {there}.", name="", run=store.run, matches=[]
         )
@@ -153,7 +171,7 @@ def remove_objects(
         return
     verb = "Would remove" if dry_run else "Removed"
     for name, nbytes in removed.items():
-        click.echo(f"{verb} {_printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
+        click.echo(f"{verb} {printable(name)} ({'damaged' if nbytes is None else format_size(nbytes)})")
     click.echo(f"{verb} {count(len(removed), 'object')}, {format_size(total)}.", err=True)
 
 
@@ -182,7 +200,7 @@ def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask for confirmation: pass --yes, or --dry-run to look.", ctx)
     for name in names[:MOST_NAMES]:
-        click.echo(f"  {_printable(name)}", err=True)
+        click.echo(f"  {printable(name)}", err=True)
     if len(names) > MOST_NAMES:
         click.echo(f"  and {len(names) - MOST_NAMES:,} more", err=True)
     return click.confirm(f"Remove {count(len(names), 'object')} of run {store.run!r}?", err=True)
@@ -197,11 +215,49 @@ def show_usage(store: Store, *, as_json: bool) -> None:
     from bodega.tables import print_facts
 
     sizes, tiers = {"capacity", "used", "pool", "free"}, used.pop("tiers")
-    facts = {key: format_size(value) if key in sizes else str(value) for key, value in used.items()}
+    facts = {
+        key: format_size(value) if key in sizes else f"{value:,}" if isinstance(value, int) else value
+        for key, value in used.items()
+    }
+    if tiers:
+        facts["objects"] += " in memory"
     for tier in tiers:
         held = "" if tier["used"] is None else f", {format_size(tier['used'])} of {format_size(tier['capacity'])}"
         facts[f"tier {tier['url']}"] = f"{count(tier['objects'], 'object')}{held}"
     print_facts(facts)
+
+
+def show_settings(root: Root, *, as_json: bool) -> None:
+    """Show what a root is set to, without looking at its lower tiers: they may be gone."""
+    from bodega.tiers.record import holds_below, recall
+
+    known = recall(root)
+    capacity, spill = known.get("capacity"), [clean(str(each)) for each in known.get("spill", ())]
+    holds = bool(spill) and holds_below(known)
+    if as_json:
+        print_json({"root": str(root.path), "capacity": capacity, "spill": spill, "holds": holds})
+        return
+    from bodega.tables import print_facts
+
+    tiers = {f"spill {number}": each for number, each in enumerate(spill, 1)}
+    held = {"below": "objects may lie there" if holds else "no object lies there"} if spill else {"spill": "-"}
+    print_facts({"root": str(root.path), "capacity": str(capacity or "-"), **tiers, **held})
+
+
+def forget_settings(root: Root, *, as_json: bool) -> None:
+    """Let a root have no settings, whatever they are: damaged ones, too."""
+    from bodega.tiers.record import forget, holds_below, recall
+
+    try:
+        known = recall(root)
+    except LayoutError:
+        known = {}
+    forget(root)
+    show_settings(root, as_json=as_json)
+    if (spill := known.get("spill")) and holds_below(known):
+        again = (word for each in spill for word in ("--spill", each))
+        kept = command("bodega", "settings", "--root", root.path, *again)
+        click.echo(clean(f"What lies below stays there. Where it is there again, this finds it: {kept}"), err=True)
 
 
 def is_given(ctx: click.Context, option: str) -> bool:
@@ -209,12 +265,17 @@ def is_given(ctx: click.Context, option: str) -> bool:
     return ctx.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
 
 
-def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | LayoutError]]:
+_Unreadable = (LayoutError, PermissionError, MemoryError)
+"""What one object can be to blame for: the others are shown all the same."""
+
+
+def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | str]]:
+    """The names of a run, with what is known of each object, or why it cannot be read."""
     for name in store.names(pattern):
         try:
             yield name, store.info(name)
-        except LayoutError as error:
-            yield name, error
+        except _Unreadable as error:
+            yield name, clean(str(error) or "Its description does not fit into memory.")
         except ObjectNotFound:
             continue  # Removed since the names were read.
 
@@ -222,7 +283,7 @@ def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | Layout
 def _size(store: Store, name: str) -> int | None:
     try:
         return store.info(name).nbytes
-    except LayoutError:
+    except _Unreadable:
         return None
 
 
@@ -263,9 +324,3 @@ def write_file(file: Path, text: str) -> None:
 def count(number: int, thing: str) -> str:
     """A number of things, such as ``1 object``."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def _printable(text: str) -> str:
-    from bodega.tables import printable
-
-    return printable(text)

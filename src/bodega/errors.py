@@ -7,9 +7,12 @@ why it failed and what to do. All of them pickle, since pipeline runners carry e
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
+
+from bodega.texts import clean
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int = 1) -> str:
@@ -23,10 +26,16 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
     """
     from difflib import get_close_matches  # Slow to import, and seldom needed.
 
-    near = get_close_matches(name, list(known), n=most)
+    known = list(known)
+    near = get_close_matches(name, known, n=most) or [each for each in known if _initials(each) == name.lower()][:most]
     if not near:
         return otherwise
     return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
+
+
+def _initials(name: str) -> str:
+    """``ttl`` of ``time_to_live``."""
+    return "".join(word[0] for word in re.split(r"[_\W]+", name.lower()) if word)
 
 
 class Panic(RuntimeError):
@@ -51,18 +60,18 @@ class panics_as_errors:  # noqa: N801 - reads as the statement it is
 
 
 class BodegaError(Exception):
-    """Base of all errors of this library.
+    """Base of all errors of this library; a message shows no secret of a URL, and steers no terminal.
 
     The attributes that a class declares are set where the cause is known; a caller may look at them instead of the text.
     """
 
     def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
+        super().__init__(clean(message))
         self.__dict__.update(details)
 
     def add_hint(self, hint: str) -> None:
         """Say more: of whoever called with what was wrong."""
-        self.args = (f"{self.args[0]} {hint}", *self.args[1:])
+        self.args = (f"{self.args[0]} {clean(hint)}", *self.args[1:])
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument and OSError its errno: here the sentence is the message.
@@ -189,12 +198,14 @@ class PlanError(BodegaError, ValueError):
 
 
 class RootError(BodegaError, OSError):
-    """A folder cannot be used as a store's root."""
+    """A folder cannot be used as a store's root or as a lower tier."""
 
     path: str = ""
     """Path of the folder."""
     reason: str = ""
     """What is wrong with it."""
+    remedy: str = ""
+    """What to do about it."""
 
 
 class SettingsError(BodegaError, ValueError):

@@ -14,6 +14,7 @@ from the file.
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +97,10 @@ _ENTRY = struct.Struct("<QQQ")
 _CRC_FIELD = slice(12, 16)
 _BLANK = bytes(4)
 """Stands for the CRC while it is computed."""
+_MOST = 2**63 - 1
+"""Of whatever a description counts: the lengths of files end there."""
+_LAST_YEAR = 3000
+"""Of the time of a put: dates near the end of the calendar cannot be shown in every time zone."""
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _from_json = json.JSONDecoder().raw_decode
 _ZEROS = memoryview(bytes(PAGE))
@@ -289,9 +294,48 @@ class Description(NamedTuple):
             )
         except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as error:
             raise damaged(self.path, f"its description cannot be read ({error!r:.200})") from error
-        if not (isinstance(info.nbytes, int) and isinstance(info.kind, str) and isinstance(info.schema, dict)):
-            raise damaged(self.path, "its description has parts of other types than it should")
+        if not _is_sound(info):
+            raise damaged(self.path, "its description has parts of other types than it should, or out of bounds")
         return info
+
+
+def _is_sound(info: ObjectInfo) -> bool:
+    """Whether the facts of a description are what people's tables, and programs, can take them for."""
+    process, host, task = info.producer.process, info.producer.host, info.producer.task
+    return (
+        _is_count(info.nbytes)
+        and isinstance(info.kind, str)
+        and info.created.year < _LAST_YEAR
+        and _is_count(process)
+        and isinstance(host, str)
+        and (task is None or isinstance(task, str))
+        and isinstance(info.schema, dict)
+        and all(_is_fact(key, value) for key, value in info.schema.items())
+    )
+
+
+def _is_fact(key: str, value: object) -> bool:
+    if key == "shape":
+        return isinstance(value, list) and all(map(_is_count, value))
+    if key == "length":
+        return _is_count(value)
+    if key in {"columns", "index"}:
+        return isinstance(value, list) and all(
+            isinstance(each, list) and len(each) == 2 and all(map(_is_scalar, each)) for each in value
+        )
+    return _is_scalar(value) or (isinstance(value, list) and all(map(_is_scalar, value)))
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)  # JSON has no others.
+    if isinstance(value, int):
+        return abs(value) <= _MOST
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
 def parse_description(

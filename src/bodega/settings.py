@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from bodega.errors import SettingsError
+from bodega.texts import secret_part
 
 ROOT_VARIABLE = "BODEGA_ROOT"
 RUN_VARIABLE = "BODEGA_RUN"
@@ -103,11 +104,18 @@ def expand(path: str | os.PathLike[str]) -> Path:
         raise SettingsError(f"The path {str(path)!r} is not understood: {error}") from None
 
 
-def redact_url(url: str) -> str:
-    """A URL without user, password and query, which may be secrets."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+def check_place(url: str) -> None:
+    """Refuse the URL of a place in object storage that has more in it than the place: it is kept, and shown.
+
+    Raises:
+        SettingsError: it has; the message does not show it.
+    """
+    scheme = url.partition("://")[0]
+    if (secret := secret_part(url)) is not None:
+        raise SettingsError(
+            f"The URL {scheme}://... has {secret} in it, which would be kept and shown. Name the place alone, such as "
+            f"{scheme}://bucket/prefix (spill=): keys and other options belong in storage_options= or the environment."
+        )
 
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args, overload
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -22,21 +25,24 @@ from bodega.errors import (
     SettingsError,
     TierError,
     UntrustedObject,
+    did_you_mean,
 )
 from bodega.layout import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
-from bodega.settings import expand, parse_capacity, parse_duration, resolve_run
+from bodega.settings import check_place, expand, parse_capacity, parse_duration, resolve_run
+from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import claim, recall, remember
+from bodega.tiers.record import adopt, change, claim, holds_below, recall
 from bodega.tiers.stack import TierStack
 
 if TYPE_CHECKING:
     from bodega.streams import StreamWriter
 
+_Given = ParamSpec("_Given")
 Trust = Literal["code", "data"]
 _Default = TypeVar("_Default")
 _MISSING: Any = object()
@@ -46,6 +52,8 @@ _LOOK_INTERVAL = 10.0
 """Seconds after which a store asks again whether a small sweep is due."""
 _CAPACITY = "?capacity="
 """Behind the folder of a lower tier: what it may take."""
+_HALF_A_URL = re.compile(r"(s3a?|gs|az(ure)?|abfss?|adl|https?):")
+"""What no folder should begin with: it would be made, with the keys that belong to the URL in its name."""
 
 
 class Options(NamedTuple):
@@ -58,6 +66,12 @@ class Options(NamedTuple):
     verify: bool = False
     trust: Trust = "code"
     group: bool = False
+
+    def __repr__(self) -> str:
+        """Without what gets into object storage."""
+        hidden = None if self.storage_options is None else dict.fromkeys(self.storage_options, "***")
+        facts = (f"{key}={value!r}" for key, value in {**self._asdict(), "storage_options": hidden}.items())
+        return f"{type(self).__name__}({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +104,7 @@ class Usage:
     leftovers: int
     """Segments without a name: being written, replaced and still mapped, or left by a crash (a sweep frees those)."""
     tiers: tuple[TierUsage, ...] = ()
-    """The lower tiers; objects and runs above count those in memory only."""
+    """The lower tiers; objects and runs above count those in memory only. Records of bodega's own count nowhere."""
 
 
 class Store(MutableMapping[str, Any]):
@@ -115,10 +129,14 @@ class Store(MutableMapping[str, Any]):
         """On the monotonic clock."""
         self._tier = _directory(root, options.capacity)
         try:
-            self._stack = TierStack(self._tier, [_lower_tier(url, root, options) for url in options.spill])
+            lower = [_lower_tier(url, root, options) for url in options.spill]
         except (RootError, SettingsError) as error:
-            error.add_hint(f"The store {root.path} has its lower tiers by spill=; spill=() is a store without any.")
+            error.add_hint("In Python, spill=() opens the store without lower tiers.")
+            if list(options.spill) == recall(root).get("spill"):
+                settings = command("bodega", "settings", "--root", root.path)
+                error.add_hint(f"The root itself is set to them: {settings} shows that, with --forget it forgets them.")
             raise
+        self._stack = TierStack(self._tier, lower, options.spill)
 
     @property
     def root(self) -> os.PathLike[str]:
@@ -308,6 +326,11 @@ class Store(MutableMapping[str, Any]):
         """Delete all objects of a run (this one, by default); returns how many there were."""
         return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
 
+    def keep_settings(self) -> None:
+        """Make capacity and lower tiers of this store those of whoever opens its root without saying any."""
+        settings = {"capacity": self._options.capacity, "spill": list(self._options.spill)}
+        change(self._root, {key: value for key, value in settings.items() if value is not None})
+
     def usage(self) -> Usage:
         """What the store takes and what is left.
 
@@ -315,7 +338,7 @@ class Store(MutableMapping[str, Any]):
             RootError: the root or a lower folder is gone.
         """
         self._stack.require_folders()
-        runs = [self._tier.names(run) for run in self._tier.runs()]
+        runs = _objects(self._tier)
         return Usage(
             root=str(self._root.path),
             filesystem=self._root.filesystem.type,
@@ -323,7 +346,7 @@ class Store(MutableMapping[str, Any]):
             used=ledger.read(self._root),
             pool=pool.size(self._root),
             free=self._root.free(),
-            objects=sum(map(len, runs)),
+            objects=sum(runs),
             runs=len(runs),
             leftovers=len(leftovers(self._root)),
             tiers=tuple(_usage_of(tier) for tier in self._stack.lower),
@@ -429,14 +452,23 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
             f"The lower tier {url!r} is not understood: write a folder, or '/folder{_CAPACITY}1TiB' (spill=)."
         )
     _check_apart(Path(folder), root.path)
-    if not os.path.exists(folder) and url in recall(root).get("spill", ()):
+    known = recall(root)
+    if not os.path.exists(folder) and url in known.get("spill", ()) and holds_below(known):
         raise RootError(
             f"The lower tier {folder} is gone, and with it what this store moved there. Mount it again; or make an empty "
             f"folder there, if nothing of it is needed.",
             path=folder,
             reason="removed",
         )
-    lower = open_root(folder, group=options.group, warm=False)
+    try:
+        lower = open_root(folder, group=options.group, warm=False)
+    except RootError as error:
+        raise RootError(
+            f"{folder} cannot be a lower tier of the store {root.path}: {error.reason}. Remedy: {error.remedy} (spill=).",
+            path=folder,
+            reason=error.reason,
+            remedy=error.remedy,
+        ) from None
     claim(lower, root)
     return _directory(lower, capacity or None)
 
@@ -451,8 +483,13 @@ def _check_apart(folder: Path, root: Path) -> None:
         )
 
 
+def _objects(tier: Tier) -> builtins.list[int]:
+    """How many objects each run has in a tier, without bodega's own records: as many as a list of it shows."""
+    return [sum(not is_record(name) for name in tier.names(run)) for run in tier.runs()]
+
+
 def _usage_of(tier: Tier) -> TierUsage:
-    objects = sum(len(tier.names(run)) for run in tier.runs())
+    objects = sum(_objects(tier))
     if isinstance(tier, DirectoryTier):
         return TierUsage(tier.url, objects, ledger.read(tier.root), tier.capacity)
     return TierUsage(tier.url, objects, None, None)
@@ -461,6 +498,13 @@ def _usage_of(tier: Tier) -> TierUsage:
 def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Lower tiers as URLs and absolute folders."""
     given = [spill] if isinstance(spill, (str, os.PathLike)) else spill
+    for each in given if isinstance(given, (list, tuple)) else ():
+        if "://" in str(each):
+            check_place(str(each))  # First: the other messages show what was given.
+        elif _HALF_A_URL.match(str(each)):
+            raise SettingsError(
+                f"The lower tier {str(each).partition(':')[0]}:... is not understood: a URL has '://' (spill=)."
+            )
     if not isinstance(given, (list, tuple)) or not all(
         isinstance(each, (str, os.PathLike)) and str(each) for each in given
     ):
@@ -476,6 +520,22 @@ def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     return urls
 
 
+def _with_hints(function: Callable[_Given, Store]) -> Callable[_Given, Store]:
+    """Say what an argument that is not known may have been meant to be."""
+    known = list(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def checked(*arguments: _Given.args, **given: _Given.kwargs) -> Store:
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, known, f"It takes {', '.join(known)}.")
+                raise TypeError(f"bodega.open() takes no argument {name!r}. {hint}")
+        return function(*arguments, **given)
+
+    return checked
+
+
+@_with_hints
 def open(
     root: str | os.PathLike[str] | None = None,
     *,
@@ -495,10 +555,12 @@ def open(
         root: a folder on tmpfs or a local disk; else ``BODEGA_ROOT``, else one of this user's in shared memory.
         run: the namespace of names; else ``BODEGA_RUN``, else ``default``.
         capacity: how much all objects in memory may take together: bytes, ``"8GiB"``, or a share of the file system
-            such as ``"50%"``; else what the root was opened with last, and 80% for a new one.
+            such as ``"50%"``; else what the root is set to, and 80% for a new one.
         spill: lower tiers, the fastest first: a folder on a disk, and last an ``s3://``, ``gs://``, ``az://`` or
             ``file://`` URL. A folder may say what it may take, as ``/folder?capacity=1TiB``. Objects move there when memory is full, and come up again when they are read. The last is
-            the durable tier. The root remembers them for whoever opens it without; ``()`` ends that.
+            the durable tier. An empty root is set to capacity and spill that it is opened with, for whoever opens it
+            without; one with objects stays as it is set, and these hold for this store alone. ``()`` is a store without
+            lower tiers. ``bodega settings`` shows, changes and forgets what a root is set to.
         storage_options: of object storage, such as endpoint and keys, in obstore's words; else the environment's.
         time_to_live: a run that nothing is put into for so long (seconds, ``"12h"``, ``"7d"``) may be dropped.
         prefault: how much memory to have warm for the first puts.
@@ -527,7 +589,7 @@ def open(
     )
     store = Store(checked, resolve_run(run), options)
     # Only what was understood and could be opened is there for others.
-    remember(checked, given)
+    adopt(checked, given)
     if prefault is not None:
         store.warm_up(prefault)
     return store

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from bodega.settings import format_size
+from bodega.texts import printable
 
 if TYPE_CHECKING:
     from bodega.doctor import Finding
@@ -45,32 +48,33 @@ class Problem(Protocol):
 
 _WIDEST = 100_000
 """Columns of a pipe."""
+_NUMBERS = ("size", "objects")
+_GIVING_WAY = ("kind", "shape", "age", "producer", "level", "dtype", "type", "goes to", "made by")
+"""Columns that a narrow terminal cuts; of the others a part would be a lie."""
+_LEAST = 9
+"""Characters that are left of those."""
+_GAP = 2
 _COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
-def print_objects(objects: Sequence[ObjectInfo], damaged: Sequence[Mapping[str, str]], *, with_run: bool) -> None:
-    """One row an object, sorted by run and name; the damaged ones among them."""
-    rows = [
-        (
-            info.run,
-            info.name,
-            info.kind,
-            _shape(info.schema),
-            format_size(info.nbytes),
-            _age(info.created),
-            _producer(info),
-        )
-        for info in objects
-    ]
-    rows += [(each["run"], each["name"], "damaged", "-", "-", "-", "-") for each in damaged]
-    if not rows:
-        return
-    columns = ["run", "name", "kind", "shape", "size", "age", "producer"]
-    start = 0 if with_run else 1
-    print_rows(columns[start:], (row[start:] for row in sorted(rows)), red="damaged")
-    if sys.stdout.isatty():
+def print_objects(objects: Sequence[ObjectInfo], damaged: Sequence[Mapping[str, str]], *, by_run: bool) -> None:
+    """One row an object, sorted by name, the damaged ones among them; each run below a line of its own if asked for."""
+    columns = ["name", "kind", "shape", "size", "age", "producer"]
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for info in objects:
+        size, age = format_size(info.nbytes), _age(info.created)
+        row = (info.name, info.kind, _shape(info.schema), size, age, _producer(info))
+        rows.setdefault(info.run, []).append(row)
+    for each in damaged:
+        rows.setdefault(each["run"], []).append((each["name"], "damaged", "-", "-", "-", "-"))
+    for number, run in enumerate(sorted(rows)):
+        if by_run:
+            _print(("\n" if number else "") + f"run {printable(run)}", style="bold")
+        print_rows(columns, sorted(rows[run]), red="damaged")
+    if rows and sys.stdout.isatty():
+        count = sum(map(len, rows.values()))
         total = format_size(sum(info.nbytes for info in objects))
-        _console().print(f"{len(rows):,} object{'' if len(rows) == 1 else 's'}, {total}", style="dim")
+        _print(f"{count:,} object{'' if count == 1 else 's'}, {total}", style="dim")
 
 
 def print_runs(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -107,25 +111,24 @@ def print_object(info: ObjectInfo, root: str, more: Mapping[str, str]) -> None:
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """A line for each."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
-    for key, value in facts.items():
-        grid.add_row(key, printable(value))
-    _console().print(grid)
+    shown = {printable(key): printable(value) for key, value in facts.items()}
+    widest = max(map(cell_len, shown), default=0)
+    for key, value in shown.items():
+        _print(Text.assemble((key, "bold"), " " * (widest - cell_len(key) + 2), value))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """The findings, then the remedies on lines of their own, so that they can be copied whole."""
     console = _console()
-    table = _table(["check", "level", "finding"])
+    table = _table(["check", "level"])
+    table.add_column("finding", overflow="fold")
     for finding in findings:
-        table.add_row(finding.check, finding.level, printable(finding.finding), style=_COLORS[finding.level])
+        table.add_row(printable(finding.check), finding.level, printable(finding.finding), style=_COLORS[finding.level])
     console.print(table)
     for finding in findings:
         if finding.remedy:
-            console.print(f"\n# {finding.check}", style="dim")
-            console.print(finding.remedy, soft_wrap=True)
+            console.print(f"\n# {printable(finding.check)}", style="dim")
+            console.print(printable(finding.remedy, keep="\n"), soft_wrap=True)
 
 
 def print_problems(findings: Sequence[Problem]) -> None:
@@ -143,13 +146,6 @@ def print_problems(findings: Sequence[Problem]) -> None:
         console.print()
 
 
-def printable(text: str) -> str:
-    """The text with what would steer a terminal written as an escape: names may hold any character."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-
-
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: str | None = None) -> None:
     """Rows of texts below the names of their columns.
 
@@ -159,21 +155,38 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: st
         red: the text that makes a row red, in one of its first columns.
     """
     table = _table(columns)
+    widths = dict.fromkeys(columns, 0)
     for row in rows:
-        table.add_row(*map(printable, row), style="red" if red is not None and red in row[1:3] else None)
-    _console().print(table)
+        cells = [printable(text) for text in row]
+        table.add_row(*cells, style="red" if red is not None and red in row[1:3] else None)
+        widths = {
+            column: max(width, cell_len(cell)) for (column, width), cell in zip(widths.items(), cells, strict=True)
+        }
+    least = 0
+    for column, shown in zip(columns, table.columns, strict=True):
+        most = _LEAST if column in _GIVING_WAY else _WIDEST
+        shown.min_width = min(most, max(widths[column], cell_len(column)))
+        least += shown.min_width + _GAP
+    _console(least).print(table, crop=False)
 
 
 def _table(columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    """A table that cuts neither names nor sizes: where there is no room, the other columns give way."""
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column in {"size", "objects"} else "left")
+        table.add_column(column, no_wrap=True, overflow="ellipsis", justify="right" if column in _NUMBERS else "left")
     return table
 
 
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _WIDEST
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+def _print(content: Text | str, style: str | None = None) -> None:
+    """One line, broken by nobody but the terminal, so that it can be copied whole."""
+    _console().print(content, style=style, soft_wrap=True)
+
+
+def _console(least: int = 0) -> Console:
+    console = Console(width=None if sys.stdout.isatty() else _WIDEST, markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, least)
+    return console
 
 
 def _shape(schema: Mapping[str, Any]) -> str:

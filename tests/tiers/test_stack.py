@@ -1,5 +1,6 @@
 """Objects move between memory and a disk, and nothing is lost, stale or torn on the way."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -470,11 +471,98 @@ def test_a_refused_tier_is_not_remembered(root, spill):
     assert bodega.open(root).get("x") == 1
 
 
-def test_a_root_remembers_its_capacity(root):
+def test_an_empty_root_is_set_to_what_it_is_opened_with(root, disk):
     bodega.open(root, capacity="8MiB")
+    bodega.open(root, spill=disk)
     assert bodega.open(root).usage().capacity == 8 * MIB
-    bodega.open(root, capacity="50%")
-    assert bodega.open(root).usage().capacity > 8 * MIB
+    assert [tier.url for tier in bodega.open(root)._stack.lower] == [str(disk)]
+    assert bodega.open(root, capacity="9MiB", spill=()).usage().tiers == ()
+    assert bodega.open(root).usage().capacity == 8 * MIB
+
+
+def test_a_root_with_objects_stays_as_it_is_set(root, tmp_path):
+    """An example that is tried on the store of all must not become the setting of all."""
+    bodega.open(root).put("x", 1)
+    before = bodega.open(root).usage().capacity
+    tried = bodega.open(root, capacity="8MiB", spill=tmp_path / "gone")
+    assert tried.usage().capacity == 8 * MIB
+    tried.put("y", 2)
+    shutil.rmtree(tmp_path / "gone")
+    store = bodega.open(root)
+    assert (store.usage().capacity, store.usage().tiers, store["y"]) == (before, (), 2)
+
+
+def test_tiers_that_objects_lie_in_are_known_to_all(root, disk, tmp_path):
+    bodega.open(root).put("x", 1)
+    store = bodega.open(root, capacity="8MiB", spill=disk)
+    for number in range(12):
+        store.put(f"x{number}", block(number))
+    other = bodega.open(root)
+    assert other["x0"].max() == 0.0
+    # The first who lets objects down sets the tiers; another's are its own.
+    bodega.open(root, spill=tmp_path / "others").put("y", 1, persist=True)
+    assert [tier.url for tier in bodega.open(root)._stack.lower] == [str(disk)]
+
+
+def test_a_stream_that_goes_below_is_known_to_all(root, disk):
+    bodega.open(root).put("x", 1)
+    with bodega.open(root, capacity="4MiB", spill=disk).stream("chunks") as stream:
+        for number in range(6):
+            stream.append(block(number))
+    assert len(bodega.open(root)["chunks"]) == 6
+
+
+def test_a_lower_folder_that_held_nothing_is_made_anew(root, tmp_path):
+    bodega.open(root, spill=tmp_path / "below").put("x", 1)
+    shutil.rmtree(tmp_path / "below")
+    assert bodega.open(root).names() == ["x"]
+
+
+def test_settings_are_kept_when_asked(root, disk):
+    bodega.open(root).put("x", 1)
+    bodega.open(root, capacity="8MiB", spill=disk).keep_settings()
+    assert bodega.open(root).usage().capacity == 8 * MIB
+    bodega.open(root, spill=()).keep_settings()
+    assert (bodega.open(root).usage().tiers, bodega.open(root).usage().capacity) == ((), 8 * MIB)
+
+
+def test_no_setting_is_lost_among_processes_that_open_at_once(root, tmp_path):
+    """Each of two opens of a new root gives one setting, at the same moment: both are there afterwards."""
+    program = (
+        "import sys, bodega\n"
+        "for line in sys.stdin:\n"
+        "    bodega.open(line.strip(), **eval(sys.argv[1]))\n"
+        "    print(flush=True)\n"
+    )
+    given = ["dict(capacity='8MiB')", f"dict(spill={str(tmp_path / 'below')!r} + '/' + line.strip()[-2:])"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, each], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for each in given
+    ]
+    try:
+        for number in range(40):
+            place = root / f"root-{number:02}"
+            for process in processes:
+                process.stdin.write(f"{place}\n")
+                process.stdin.flush()
+            for process in processes:
+                assert process.stdout.readline() == "\n"
+            known = json.loads((place / "store.json").read_text())
+            assert (known["capacity"], len(known["spill"])) == ("8MiB", 1)
+    finally:
+        for process in processes:
+            process.communicate()
+
+
+def test_a_folder_that_cannot_be_a_lower_tier_is_called_that(root, tmp_path):
+    folder = tmp_path / "my spill"
+    folder.mkdir(mode=0o755)
+    with pytest.raises(RootError, match="cannot be a lower tier of the store") as caught:
+        bodega.open(root, spill=folder)
+    assert f"chmod 700 '{folder}'" in str(caught.value)
+    assert "root=" not in str(caught.value)
 
 
 def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):

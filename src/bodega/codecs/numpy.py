@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 _LAST_PLAIN_TYPE = 23
 """``numpy.half``; higher type numbers belong to strings of variable width and to other libraries' types."""
+_LONGEST_AXIS = 2**63 - 1
 _PIECE = 8 << 20
 """Bytes of a strided array that are made contiguous at a time."""
 
@@ -40,7 +41,9 @@ def decode_array(recipe: Mapping[str, Any], buffer: memoryview) -> Array:
     order = recipe.get("order")
     shape = recipe.get("shape")
     if not isinstance(shape, (list, tuple)) or not (order is None or isinstance(order, (list, tuple))):
-        raise LayoutError(f"The recipe of an array has the shape {shape!r} and the order {order!r}: it is damaged.")
+        raise LayoutError(
+            f"The recipe of an array has the shape {shape!r:.200} and the order {order!r:.200}: it is damaged."
+        )
     return restore_array(buffer, recipe.get("dtype"), tuple(shape), None if order is None else tuple(order))
 
 
@@ -90,6 +93,9 @@ def restore_array(
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise TypeError("pointers in a buffer")
+        # Before anything is computed of them: a text times a number would be made of as many bytes.
+        if not all(isinstance(length, int) and 0 <= length <= _LONGEST_AXIS for length in shape):
+            raise TypeError("no shape")
         nbytes = memoryview(buffer).nbytes
         if nbytes != math.prod(shape) * kind.itemsize:
             raise ValueError(f"{nbytes} bytes in the buffer")
@@ -102,7 +108,7 @@ def restore_array(
             array = np.ndarray(tuple(shape[axis] for axis in order), kind, source).transpose(inverse)
         return array
     except (TypeError, ValueError, IndexError, OverflowError, SyntaxError) as error:
-        message = f"An array of shape {shape!r}, dtype {dtype!r} and order {order!r} cannot be rebuilt: {error}."
+        message = f"An array of shape {shape!r:.200}, dtype {dtype!r:.200} and order {order!r:.200} cannot be rebuilt: {error}."
         raise LayoutError(message) from error
 
 

@@ -16,8 +16,9 @@ from bodega.demo.display import Display
 from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.project import NodeFailed, Project, Step
 from bodega.demo.report import Comparison, as_json, as_size, as_table
-from bodega.demo.requirements import INSTALL, require
+from bodega.demo.requirements import require
 from bodega.example import copy_example
+from bodega.texts import install
 
 _MULTIPLIER = 100
 """Long enough to show a difference, and done in about a minute on two slow cores."""
@@ -71,7 +72,9 @@ def demo(multiplier: int, output: Path, *, json_output: bool) -> None:
         _print(comparison)
     # Where the files are is for people: with --json it must not mix with the output.
     click.echo(f"Timings: {timings}", err=json_output)
-    click.echo(f"Chart:   {chart or 'none, since matplotlib is not installed: ' + INSTALL}", err=json_output)
+    click.echo(
+        f"Chart:   {chart or 'none, since matplotlib is not installed: ' + install('bodega[demo]')}", err=json_output
+    )
 
 
 def _compare(multiplier: int) -> Comparison:

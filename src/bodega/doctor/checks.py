@@ -19,6 +19,7 @@ from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
 from bodega.memory.root import MARKER, fault_of
 from bodega.settings import format_size
+from bodega.texts import install
 
 Level = Literal["ok", "note", "warning", "error"]
 
@@ -273,28 +274,30 @@ def check_capabilities(found: Capabilities) -> Finding:
 
 
 def check_libraries(requirements: Iterable[str]) -> Iterator[Finding]:
-    """Versions of the libraries that bodega needs or knows.
+    """Versions of the libraries that stores need or know.
 
     Args:
         requirements: as bodega's package metadata lists them, such as ``pandas>=2.2; extra == 'pandas'``.
     """
     oldest: dict[str, tuple[str, bool]] = {}
     for requirement in requirements:
+        if re.search(r"extra == '(bench|demo)'", requirement):
+            continue  # What they need they say themselves; no store is better for it.
         if match := re.match(r"([\w.-]+)>=([\w.]+)(.*)", requirement):
             name, version, marker = match.groups()
             optional = "extra" in marker and oldest.get(name, ("", True))[1]
             oldest[name] = version, optional
     for name, (version, optional) in sorted(oldest.items()):
-        install = f"{shlex.quote(sys.executable)} -m pip install '{name}>={version}'"
+        remedy = install(f"{name}>={version}")
         try:
             there = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             level: Level = "note" if optional else "error"
-            yield Finding(name, level, "Not installed.", install)
+            yield Finding(name, level, "Not installed.", remedy)
             continue
         if _release(there) < _release(version):
             level = "warning" if optional else "error"
-            yield Finding(name, level, f"{there} is too old: {version} is the oldest that works.", install)
+            yield Finding(name, level, f"{there} is too old: {version} is the oldest that works.", remedy)
         else:
             yield Finding(name, "ok", f"{there}.")
 

@@ -8,13 +8,13 @@ import os
 import platform
 import pwd
 import resource
-import shlex
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import bodega
 from bodega.doctor.checks import (
     NEW_ROOT,
     Finding,
@@ -42,6 +42,8 @@ from bodega.memory.cgroups import memory_limit
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.root import MARKER, default_root, open_root
 from bodega.memory.sweep import leftovers
+from bodega.texts import command
+from bodega.tiers.record import recall
 
 
 def check(root: str | os.PathLike[str] | None = None) -> list[Finding]:
@@ -67,7 +69,7 @@ def check(root: str | os.PathLike[str] | None = None) -> list[Finding]:
         if capabilities is not None:
             findings.append(check_capabilities(capabilities))
         if (place / MARKER).exists():
-            findings.append(_check_store(place))
+            findings += _check_store(place)
     findings += _check_memory(filesystem, space)
     findings += _check_limits(one_per_object=capabilities is not None and not lease_is_free(capabilities))
     findings += check_libraries(importlib.metadata.requires("bodega") or ())
@@ -112,18 +114,30 @@ def _try(place: Path) -> tuple[Capabilities | None, Finding]:
     return capabilities, Finding("permissions", "ok", f"Files can be made, linked and locked in {folder}.")
 
 
-def _check_store(place: Path) -> Finding:
-    """What a sweep would free (a file in use looks the same from outside, so this is a note at most)."""
-    command = f"bodega sweep --root {shlex.quote(str(place))}"
+def _check_store(place: Path) -> Iterator[Finding]:
+    """What a sweep would free (a file in use looks the same from outside, so this is a note at most), and lower tiers."""
     try:
         # What it finds is counted only, so it may be a group's.
-        paths = leftovers(open_root(place, group=stat.S_IMODE(place.stat().st_mode) & stat.S_IRWXG != 0))
+        root = open_root(place, group=stat.S_IMODE(place.stat().st_mode) & stat.S_IRWXG != 0)
+        paths = leftovers(root)
     except (BodegaError, OSError) as error:
-        return Finding("store", "error", str(error), NEW_ROOT)
+        yield Finding("store", "error", str(error), NEW_ROOT)
+        return
     if paths:
         finding = f"{len(paths)} segments without a name: in use, or left by a crash."
-        return Finding("store", "note", finding, command)
-    return Finding("store", "ok", "Nothing is left over.")
+        yield Finding("store", "note", finding, command("bodega", "sweep", "--root", place))
+    else:
+        yield Finding("store", "ok", "Nothing is left over.")
+    forget = command("bodega", "settings", "--forget", "--root", place)
+    try:
+        spill = [str(each) for each in recall(root).get("spill", ())]
+        # What opening the store looks at; object storage is not asked.
+        bodega.open(place, group=root.group)
+    except (BodegaError, OSError) as error:
+        yield Finding("tiers", "error", str(error), forget)
+        return
+    if spill:
+        yield Finding("tiers", "ok", f"Objects move to {', then '.join(spill)}.")
 
 
 def _check_memory(filesystem: FileSystem, space: Space) -> Iterator[Finding]:

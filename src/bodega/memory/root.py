@@ -26,11 +26,12 @@ from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import foreign, gone
 from bodega.settings import ROOT_VARIABLE, expand
+from bodega.texts import command
 
 FORMAT = 1
 MARKER = "bodega-root.json"
 LOCK_FILES = (
-    "usage", "temporaries", "swept", *(f"name-{stripe:02}" for stripe in range(64)),
+    "usage", "temporaries", "swept", "settings", *(f"name-{stripe:02}" for stripe in range(64)),
     *(f"transfer-{stripe:04}" for stripe in range(256)), *(f"run-{stripe:02}" for stripe in range(64)),
 )  # fmt: skip
 _PARENT = 0o755
@@ -50,6 +51,11 @@ def default_root() -> Path:
 
         shared_memory = Path(tempfile.gettempdir())
     return shared_memory / f"bodega-{os.getuid()}"
+
+
+def root_option(root: os.PathLike[str]) -> tuple[str, ...]:
+    """What a command needs to find a root: nothing, where it would take that one anyway."""
+    return () if expand(default_root()) == Path(root) else ("--root", os.fspath(root))
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,14 @@ class Root:
             RootError: it is no file of a store, but a link, a folder or the like.
         """
         return places.read_small(places.join(self._itself(), name))
+
+    def remove(self, name: str) -> None:
+        """Say nothing of the store in a file of the root any more.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        places.unlink(places.join(self._itself(), name))
 
     def write(self, name: str, data: bytes) -> None:
         """Say something of the store in a file of the root, in one atomic step.
@@ -387,7 +401,8 @@ def fault_of(folder: Path, user: int, *, group: bool) -> Fault | None:
         names = os.listdir(folder)
         # Never for a folder with other things in it: it may be one that others need.
         can_close = not names or MARKER in names
-        remedy = f"run 'chmod 700 {folder}', or choose another path" if can_close else "choose another path"
+        close = command("chmod", "700", folder)
+        remedy = f"run {close}, or choose another path" if can_close else "choose another path"
         return Fault(f"other users can enter it (mode {stat.S_IMODE(status.st_mode):04o})", remedy, MARKER in names)
     return None
 
@@ -414,6 +429,7 @@ def _refuse(folder: Path, reason: str, remedy: str) -> NoReturn:
         f"{folder} cannot be the root of a store: {reason}. Remedy: {remedy} (root= or {ROOT_VARIABLE}).",
         path=str(folder),
         reason=reason,
+        remedy=remedy,
     )
 
 

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from configparser import Error as ParsingError
 from configparser import RawConfigParser
+from urllib.parse import quote
 
 from bodega.errors import SettingsError
+from bodega.texts import command, without_secrets
 
 _FROM_PROFILE = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region", "endpoint_url")
 _KEYS = ("access_key", "skip_signature")
@@ -29,7 +31,7 @@ def with_profile(options: Mapping[str, str]) -> dict[str, str]:
     if named and "aws_secret_access_key" not in profile:
         raise SettingsError(
             f"The profile {named!r} (AWS_PROFILE) has no keys in the AWS configuration of this user. Keys of a role or of "
-            f"single sign-on come by 'aws configure export-credentials --profile {named} --format env'."
+            f"single sign-on come by: {command('aws', 'configure', 'export-credentials', '--profile', named, '--format', 'env')}"
         )
     more = {key: profile[key] for key in _FROM_PROFILE if key in profile}
     for key in ("region", "endpoint"):
@@ -49,8 +51,8 @@ def hide(text: str, options: Mapping[str, str]) -> str:
     secrets = [*map(str, options.values()), *(value for name, value in os.environ.items() if _is_secret(name))]
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) > 3 and "://" not in secret:
-            text = text.replace(secret, "***")
-    return text
+            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+    return without_secrets(text)  # An endpoint may have a password in it.
 
 
 def _profile(name: str) -> dict[str, str]:

@@ -23,7 +23,8 @@ from bodega import layout
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, InvalidName, ObjectReplaced, Panic, SettingsError, TierError, panics_as_errors
 from bodega.names import from_filename, to_filename
-from bodega.settings import redact_url
+from bodega.settings import check_place
+from bodega.texts import install
 from bodega.tiers.access import hide, is_without_tls, with_profile
 from bodega.tiers.writing import Passing
 
@@ -117,15 +118,14 @@ class ObjectStorageTier:
         options: obstore's configuration, such as endpoint and keys; what is missing comes from the environment.
 
     Raises:
-        SettingsError: the URL or an option is not understood, or obstore is not installed.
+        SettingsError: the URL or an option is not understood, the URL has a secret in it, or obstore is not installed.
     """
 
     def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
         scheme = url.partition("://")[0]
+        check_place(url)
         if scheme not in SCHEMES:
-            raise SettingsError(
-                f"The scheme {scheme!r} of {redact_url(url)!r} is not known: use one of {', '.join(SCHEMES)}."
-            )
+            raise SettingsError(f"The scheme {scheme!r} of {url!r} is not known: use one of {', '.join(SCHEMES)}.")
         self._address = url
         self._options = dict(options or {})
         self._config = self._options
@@ -134,8 +134,8 @@ class ObjectStorageTier:
 
     @property
     def url(self) -> str:
-        """Where it is, without secrets."""
-        return redact_url(self._address)
+        """Where it is; it holds no secrets."""
+        return self._address
 
     def check(self, run: str, name: str) -> None:
         """Refuse a name that cannot be kept.
@@ -399,7 +399,7 @@ class ObjectStorageTier:
             import obstore
         except ImportError:
             raise SettingsError(
-                f"The lower tier {self.url} needs obstore, which is not installed: pip install 'bodega[s3]'."
+                f"The lower tier {self.url} needs obstore, which is not installed: {install('bodega[s3]')}"
             ) from None
         return obstore
 

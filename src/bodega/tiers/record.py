@@ -2,23 +2,32 @@
 
 A folder on a disk that serves as a lower tier says in turn which root it belongs to: two stores that move objects of the
 same run and name into one folder would take each other's for their own.
+
+Whoever opens a store with settings of their own has them for that handle alone. They are kept for others where nobody
+can mind, since the root is empty, and where others could not do without, since objects lie in the lower tiers.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from bodega.errors import LayoutError, SettingsError
+from bodega.memory import locks, places
 from bodega.memory.root import MARKER, Root
+from bodega.texts import command
 
 _FILE = "store.json"
 _OWNER = "belongs-to.json"
+_HOLDS = "holds"
+"""Whether objects may lie in the lower tiers: one that is gone is then an error, else it is made anew."""
 
 
 def recall(root: Root) -> dict[str, Any]:
-    """The settings that were given last: ``capacity`` (as text or bytes) and ``spill`` (a list), where there are any.
+    """The settings of those who open the root without any: ``capacity`` (text or bytes) and ``spill`` (a list), if known.
 
     Raises:
         LayoutError: the file is damaged.
@@ -26,11 +35,44 @@ def recall(root: Root) -> dict[str, Any]:
     return _read(root, _FILE)
 
 
-def remember(root: Root, settings: dict[str, Any]) -> None:
-    """Write settings down beside those that are there. They hold no secrets."""
+def adopt(root: Root, given: dict[str, Any]) -> None:
+    """Keep what an empty root is opened with, unless it has such a setting; one with objects keeps to its own."""
+    if given.keys() <= recall(root).keys() or not _is_empty(root):
+        return
+    with _changes(root):
+        # Among two that open a new root at once, each may give what the other does not.
+        _write(root, _FILE, {_HOLDS: False, **given, **recall(root)})
+
+
+def change(root: Root, settings: dict[str, Any]) -> None:
+    """Keep settings in place of those that are there."""
+    with _changes(root):
+        _write(root, _FILE, {**recall(root), **settings, _HOLDS: True})
+
+
+def forget(root: Root) -> None:
+    """Keep no settings any more."""
+    with _changes(root), suppress(FileNotFoundError):
+        root.remove(_FILE)
+
+
+def note_below(root: Root, spill: Sequence[str]) -> None:
+    """Keep in mind that objects lie in lower tiers: before the first one does, for it must never look lost.
+
+    A root that is set to other tiers goes on with those: who names tiers with each open has what lies there alone.
+    """
     known = recall(root)
-    if known != (settings := {**known, **settings}):
-        _write(root, _FILE, settings)
+    if known.get("spill", list(spill)) != list(spill) or ("spill" in known and holds_below(known)):
+        return
+    with _changes(root):
+        known = recall(root)
+        if known.setdefault("spill", list(spill)) == list(spill):
+            _write(root, _FILE, {**known, _HOLDS: True})
+
+
+def holds_below(settings: dict[str, Any]) -> bool:
+    """Whether objects may lie in the lower tiers that a root is set to."""
+    return bool(settings.get(_HOLDS, True))
 
 
 def claim(lower: Root, owner: Root) -> None:
@@ -40,15 +82,26 @@ def claim(lower: Root, owner: Root) -> None:
         SettingsError: it belongs to another root that is still there.
     """
     here = str(owner.path.resolve())
-    found = _read(lower, _OWNER).get("root")
-    if found == here:
+    if _read(lower, _OWNER).get("root") == here:
         return
-    if found is not None and os.path.exists(os.path.join(found, MARKER)):
-        raise SettingsError(
-            f"The folder {lower.path} is the lower tier of another store, {found}: their objects would be mixed up. "
-            "Name another folder (spill=), or remove that store first."
-        )
-    _write(lower, _OWNER, {"root": here})
+    with _changes(lower):
+        found = _read(lower, _OWNER).get("root")
+        if found not in {None, here} and os.path.exists(os.path.join(found, MARKER)):
+            raise SettingsError(
+                f"The folder {lower.path} is the lower tier of another store, {found}: their objects would be mixed up. "
+                "Name another folder (spill=), or remove that store first."
+            )
+        _write(lower, _OWNER, {"root": here})
+
+
+def _changes(root: Root) -> locks.Exclusive:
+    """Around reading settings and writing them: else one of two that change them at once would be lost."""
+    return root.lock("settings", "What is said of the store")
+
+
+def _is_empty(root: Root) -> bool:
+    with places.scan(root.runs) as entries:
+        return next(entries, None) is None
 
 
 def _read(root: Root, name: str) -> dict[str, Any]:
@@ -63,7 +116,8 @@ def _read(root: Root, name: str) -> dict[str, Any]:
             raise TypeError("no object with a list of tiers")
     except (ValueError, TypeError) as error:
         raise LayoutError(
-            f"{path} is damaged ({error}): remove it, and open the store with spill= and capacity= once more.",
+            f"{path} is damaged ({error}). Forget what it says, and open the store with spill= and capacity= once more: "
+            f"{command('bodega', 'settings', '--forget', '--root', root.path)}",
             path=str(path),
         ) from None
     return found

@@ -32,10 +32,13 @@ from bodega.errors import (
     TierError,
 )
 from bodega.memory import ledger
+from bodega.memory.root import root_option
 from bodega.memory.sweep import turned
 from bodega.names import is_record
+from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.record import note_below
 from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Pieces, write_pieces
 
@@ -55,11 +58,13 @@ class TierStack:
     Args:
         top: where objects are put and mapped.
         lower: what they move to, the fastest first. The last one is the durable tier.
+        spill: what the lower tiers are called in settings.
     """
 
-    def __init__(self, top: DirectoryTier, lower: Sequence[Tier] = ()) -> None:
+    def __init__(self, top: DirectoryTier, lower: Sequence[Tier] = (), spill: Sequence[str] = ()) -> None:
         self.top = top
         self.lower = tuple(lower)
+        self._unnoted = tuple(spill)
         self._tiers: tuple[Tier, ...] = (top, *lower)
         self._folders = [tier for tier in self._tiers if isinstance(tier, DirectoryTier)]
         self._oldest = 0
@@ -317,6 +322,8 @@ class TierStack:
         if not self.lower:
             yield
             return
+        if new is not self.top:
+            self._note_below()
         with self._transfer(run, name):
             yield
             for tier in reversed(self._tiers):
@@ -476,6 +483,7 @@ class TierStack:
             return None
         there = below.info(run, name)
         if there is None or there.id != stored.header.id:
+            self._note_below()
             if isinstance(below, DirectoryTier):
                 below.receive(run, name, stored)
             else:
@@ -485,6 +493,12 @@ class TierStack:
             if seconds is not None and isinstance(below, DirectoryTier):
                 below.set_time_to_live(run, seconds)
         return stored.status
+
+    def _note_below(self) -> None:
+        """Let the root know, before the first object of this handle goes below, that there are some."""
+        if self._unnoted:
+            note_below(self.top.root, self._unnoted)
+            self._unnoted = ()
 
     def _nothing_durable(self, name: str) -> SettingsError:
         return SettingsError(
@@ -509,9 +523,12 @@ class TierStack:
         if matches:
             return matches, f"Did you mean {', '.join(map(repr, matches))}?"
         if names:
-            return [], f"The run has {len(names)} others: 'bodega ls --run {run}' shows them."
+            look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
+            return [], f"The run has {len(names)} others: {look} shows them."
         others = self.runs()
-        return [], "The run has no objects" + (f"; there are runs {', '.join(others[:5])}." if others else ".")
+        return [], "The run has no objects" + (
+            f"; there are runs {', '.join(map(repr, others[:5]))}." if others else "."
+        )
 
 
 def _union(lists: Iterator[list[str]]) -> list[str]:
