@@ -22,7 +22,10 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
     """
     from difflib import get_close_matches  # Slow to import, and seldom needed.
 
-    near = get_close_matches(name, list(known), n=most)
+    names = list(known)
+    # Who writes ttl means time_to_live.
+    initials = [each for each in names if "".join(word[:1] for word in each.split("_")) == name and len(name) > 1]
+    near = get_close_matches(name, names, n=most) or initials[:most]
     if not near:
         return otherwise
     return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
