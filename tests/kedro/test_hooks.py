@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import ANY
@@ -433,3 +434,77 @@ def test_a_notebook_sees_what_runs_left(opted_in) -> None:
     assert isinstance(catalog["total"], BodegaDataset)
     assert catalog["total"].preview() == ANY
     assert "nothing" not in catalog
+
+
+# Two at once
+
+WAITING = """
+def make(size):
+    Path(f"began-{size}").touch()
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return list(range(size))
+
+def total(numbers):
+    return len(numbers)
+"""
+WAITING_PIPELINE = "node(make, 'params:size', 'numbers', name='make'), node(total, 'numbers', 'total', name='total')"
+
+
+def begin_waiting(project, size: int, *arguments: str, **environment: str):
+    """A run that waits in its first node until there is a file ``go``."""
+    process = project.start("--params", f"size={size}", *arguments, **environment)
+    while not (project.path / f"began-{size}").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    return process
+
+
+def finish(project, *processes) -> list[str]:
+    (project.path / "go").touch()
+    outputs = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), outputs
+    return outputs
+
+
+@pytest.fixture
+def waiting(opted_in):
+    opted_in.code(WAITING, WAITING_PIPELINE)
+    return opted_in
+
+
+def test_two_whole_runs_at_once_never_mix(waiting) -> None:
+    first, second = begin_waiting(waiting, 3), begin_waiting(waiting, 5)
+    output = finish(waiting, first, second)[1]
+    runs = sorted(bodega.open().runs(), key=len)
+    assert [bodega.open(run=run).get("total") for run in runs] == [3, 5]
+    assert runs[1] == f"{runs[0]}-2"
+    assert f"Process {first.pid}" in output and f"BODEGA_RUN={runs[1]}" in output
+
+
+def test_after_a_killed_run_the_next_one_has_its_name_again(waiting) -> None:
+    killed = begin_waiting(waiting, 3)
+    killed.kill()
+    killed.communicate()
+    finish(waiting, begin_waiting(waiting, 5))
+    assert waiting.stored().get("total") == 5
+
+
+def test_a_run_that_was_named_is_shared_with_a_warning(waiting) -> None:
+    first, second = (begin_waiting(waiting, size, BODEGA_RUN="named") for size in (3, 5))
+    output = finish(waiting, first, second)[1]
+    assert f"Process {first.pid}" in output
+    assert bodega.open().runs() == ["named"]
+
+
+def test_a_part_that_would_disturb_a_whole_run_is_refused(waiting) -> None:
+    whole = begin_waiting(waiting, 3)
+    output = waiting.run("--nodes", "total", fails=True)
+    assert f"Process {whole.pid}" in output and "Wait until that process has ended" in output
+    finish(waiting, whole)
+
+
+def test_an_unusable_root_is_noticed_before_any_node_runs(waiting) -> None:
+    output = waiting.run(fails=True, BODEGA_ROOT="/proc/nowhere")
+    assert "cannot be the root of a store" in output
+    assert not list(waiting.path.glob("began-*"))

@@ -337,3 +337,30 @@ print(outputs["c"].load())
 def test_unpicklable_nodes_get_kedros_error() -> None:
     with pytest.raises(AttributeError, match="cannot be serialised"):
         ParallelRunner().run(pipeline([node(lambda: 1, None, "one")]), DataCatalog())
+
+
+HOLDING_DATASET = """
+from kedro.io import AbstractDataset
+
+class HoldingDataset(AbstractDataset):
+    def __init__(self):
+        self.data = [7]
+    def load(self):
+        return self.data
+    def save(self, data):
+        self.data = data
+    def _release(self):
+        self.data = None
+    def _describe(self):
+        return {}
+"""
+
+
+def test_what_a_dataset_holds_each_node_of_a_worker_finds(project) -> None:
+    project.write("src/holding_dataset.py", HOLDING_DATASET)
+    project.write("conf/base/catalog.yml", "raw:\n  type: holding_dataset.HoldingDataset\n")
+    project.code(
+        "def first(raw):\n    return raw\n\ndef second(raw, one):\n    return raw\n",
+        "node(first, 'raw', 'one', name='first'), node(second, ['raw', 'one'], 'two', name='second')",
+    )
+    assert project.session().run(runner=ParallelRunner(max_workers=1))["two"].load() == [7]

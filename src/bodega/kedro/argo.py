@@ -115,7 +115,7 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
                 if finding.path
                 else f"{finding.file}: {finding.message}"
             )
-        click.echo(f"{count(len(files), 'file')}, {len(findings)} found.", err=True)
+        click.echo(f"Checked {count(len(files), 'file')}: found {count(len(findings), 'problem')}.", err=True)
     ctx.exit(1 if findings else 0)
 
 

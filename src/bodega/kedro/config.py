@@ -41,6 +41,8 @@ class ProjectSettings:
     """Seconds after which a run that nothing is saved into may be dropped, written as ``7d``."""
     run: str | None = None
     """Name of the run. ``BODEGA_RUN`` wins over it."""
+    resume: bool = False
+    """Whether bodega's runners skip nodes that finished in the run. ``BODEGA_RESUME`` wins over it."""
     datasets: tuple[str, ...] = ("*",)
     """Which of the datasets that the catalog does not define go to the store."""
     exclude: tuple[str, ...] = ()
@@ -129,6 +131,7 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
         "spill": section.texts("spill", "a list of folders and URLs"),
         "time_to_live": section.parsed("time_to_live", parse_duration),
         "run": section.text("run"),
+        "resume": section.flag("resume"),
         "memory_datasets": section.choice("memory_datasets", get_args(MemoryRule)),
         "deployment": _deployment(section.values["deployment"], source) if "deployment" in section.values else None,
         **{key: section.texts(key, patterns) for key in ("datasets", "exclude", "override", "persist")},

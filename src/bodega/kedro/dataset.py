@@ -20,6 +20,7 @@ from bodega.names import stored_name
 from bodega.settings import current_task
 
 if TYPE_CHECKING:
+    from bodega.kedro.config import ProjectSettings
     from bodega.kedro.place import Place
     from bodega.store import Store
     from bodega.streams import StreamWriter
@@ -141,6 +142,7 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
         self._root = root
         self._run = run
         self._options: dict[str, Any] = {"capacity": capacity, "spill": spill, "storage_options": credentials}
+        self._has_own_store = root is not None or any(value is not None for value in self._options.values())
         self._persist = persist
         self._place: Place | None = None
         self._shared_run: str | None = None
@@ -178,6 +180,26 @@ class BodegaDataset(AbstractVersionedDataset[Any, Any]):
     def is_of(self, run: str) -> bool:
         """Whether the object, which has no versions, lies in this run."""
         return self._run == run and self._version is None
+
+    def is_shared_by_runs(self, rules: ProjectSettings, name: str) -> bool:
+        """Whether the data is not that of one run: the entry names a run, or it has versions that are kept.
+
+        Args:
+            rules: of the project.
+            name: the name of the catalog entry.
+        """
+        if self._place is None:
+            return self._run is not None or (bool(self._version) and (self._persist or rules.persists(name)))
+        return self._shared_run is not None or self._run != self._place.run
+
+    def require_store(self) -> None:
+        """Open the store, where the entry names one of its own or sets it up otherwise.
+
+        Raises:
+            RootError: it cannot be used.
+        """
+        if self._has_own_store:
+            _ = self._store
 
     def load(self) -> Any:
         """The object: zero-copy, and private to the caller.

@@ -53,19 +53,24 @@ class BodegaHooks:
         place = project.place(run_params)
         current_place.set(place)
         if project.settings is not None:
-            from bodega.kedro.registration import register
+            from bodega.kedro.beginning import begin
 
-            register(pipeline, catalog, place)
+            current_place.set(begin(pipeline, catalog, place))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Forget the run."""
-        current_place.set(None)
+        _forget()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Forget the run."""
-        current_place.set(None)
+        """Forget the run, and say how to go on with it."""
+        from bodega.kedro.beginning import say_how_to_go_on
+
+        place = current_place.get()
+        if place is not None:
+            say_how_to_go_on(place)
+        _forget()
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -84,6 +89,13 @@ class BodegaHooks:
     def on_node_error(self) -> None:
         """The node's function is done."""
         current_task.set(None)
+
+
+def _forget() -> None:
+    from bodega.kedro.beginning import end
+
+    current_place.set(None)
+    end()
 
 
 hooks = BodegaHooks()

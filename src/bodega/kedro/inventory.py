@@ -1,17 +1,18 @@
 """The datasets of a pipeline: what the catalog says of each, where its data will be, and who shares it.
 
-`bodega.kedro.registration` decides the same when a run begins. Here nothing is registered, opened or changed.
+`bodega.kedro.homes` decides, as when a run begins. Here nothing is registered or changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataset
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 
 from bodega.kedro.dataset import BodegaDataset
+from bodega.kedro.homes import IN_MEMORY, Stored, goes_to_store
 from bodega.names import is_parameter, stored_name
 from bodega.plan import Plan
 
@@ -50,12 +51,13 @@ class Entry:
     """Why the catalog cannot make it."""
 
 
-def take_inventory(project: OpenedProject, plan: Plan) -> list[Entry]:
+def take_inventory(project: OpenedProject, plan: Plan, *, is_run_new: bool = False) -> list[Entry]:
     """All datasets of the project's pipeline, sorted by name.
 
     Args:
         project: its catalog is looked at, never changed but for what the catalog itself makes of its entries.
         plan: the tasks, which say what crosses.
+        is_run_new: whether it will run where nothing is stored yet, as a workflow does.
     """
     crossing = {dataset for task in plan.tasks for need in task.needs for dataset in need.datasets}
     makers = {stored_name(output): node.name for node in project.pipeline.nodes for output in node.outputs}
@@ -65,7 +67,10 @@ def take_inventory(project: OpenedProject, plan: Plan) -> list[Entry]:
         for node in pipeline.nodes
         for output in node.outputs
     }
-    return [_entry(project, name, crossing, makers, others) for name in sorted(project.pipeline.datasets())]
+    stored: Container[str] = frozenset() if is_run_new else Stored(project.place)
+    return [
+        _entry(project, name, crossing, makers, others, stored=stored) for name in sorted(project.pipeline.datasets())
+    ]
 
 
 def stored_in_run(project: OpenedProject, entries: Iterable[Entry]) -> set[str]:
@@ -86,22 +91,38 @@ def stored_in_run(project: OpenedProject, entries: Iterable[Entry]) -> set[str]:
 
 
 def _entry(
-    project: OpenedProject, name: str, crossing: set[str], makers: Mapping[str, str], others: Mapping[str, str]
+    project: OpenedProject,
+    name: str,
+    crossing: set[str],
+    makers: Mapping[str, str],
+    others: Mapping[str, str],
+    *,
+    stored: Container[str],
 ) -> Entry:
-    stored = stored_name(name)
-    made_by = makers.get(stored) or others.get(stored)
+    known_as = stored_name(name)
+    made_by = makers.get(known_as) or others.get(known_as)
     dataset, problem = (None, None) if is_parameter(name) else _dataset(project, name)
     in_catalog = name in project.catalog
-    home = _home(project, name, dataset, is_left_out=not in_catalog, is_made=made_by is not None)
+    home = _home(
+        project,
+        name,
+        dataset,
+        stored,
+        is_left_out=not in_catalog,
+        made_by=made_by,
+        is_made_here=known_as in makers,
+    )
     return Entry(
         name=name,
         type=_type(dataset) if dataset is not None else ("?" if problem else None),
         home=home,
         pattern=_pattern(project, name) if in_catalog else None,
         made_by=made_by,
-        is_made_here=stored in makers,
-        read_by=tuple(sorted(node.name for node in project.pipeline.nodes if stored in map(stored_name, node.inputs))),
-        crosses=stored in crossing,
+        is_made_here=known_as in makers,
+        read_by=tuple(
+            sorted(node.name for node in project.pipeline.nodes if known_as in map(stored_name, node.inputs))
+        ),
+        crosses=known_as in crossing,
         persists=home == "elsewhere" or (home == "store" and (project.settings.persists(name) or _persists(dataset))),
         dataset=dataset,
         problem=problem,
@@ -119,21 +140,24 @@ def _dataset(project: OpenedProject, name: str) -> tuple[AbstractDataset[Any, An
 
 
 def _home(
-    project: OpenedProject, name: str, dataset: AbstractDataset[Any, Any] | None, *, is_left_out: bool, is_made: bool
+    project: OpenedProject,
+    name: str,
+    dataset: AbstractDataset[Any, Any] | None,
+    stored: Container[str],
+    *,
+    is_left_out: bool,
+    made_by: str | None,
+    is_made_here: bool,
 ) -> Home:
-    settings = project.settings
     if is_parameter(name):
         return "parameters"
-    if is_left_out:
-        if not is_made:
-            return "nowhere"
-        return "store" if settings.covers(name) else "memory"
-    if isinstance(dataset, BodegaDataset):
+    if (dataset is not None or is_left_out) and goes_to_store(
+        name, dataset, project.settings, is_made_here=is_made_here, stored=stored
+    ):
         return "store"
-    if isinstance(dataset, (MemoryDataset, SharedMemoryDataset)):
-        moves = is_made and settings.memory_datasets == "replace" and not settings.excludes(name)
-        return "store" if moves else "memory"
-    return "store" if is_made and settings.overrides(name) else "elsewhere"
+    if is_left_out:
+        return "memory" if made_by else "nowhere"
+    return "memory" if isinstance(dataset, IN_MEMORY) else "elsewhere"
 
 
 def _pattern(project: OpenedProject, name: str) -> str | None:

@@ -38,7 +38,7 @@ def lint(project: OpenedProject, deployment: Deployment | None = None) -> list[F
         if error.code in _REMEDIES:  # There is no pipeline to look at.
             return findings
         plan = project.plan("node")
-    examined = Examined(project, plan, take_inventory(project, plan), deployment, is_deployed)
+    examined = Examined(project, plan, take_inventory(project, plan, is_run_new=is_deployed), deployment, is_deployed)
     for check in (*lint_data.CHECKS, *(lint_deployment.CHECKS if is_deployed else ())):
         findings += check(examined)
     return sorted(findings, key=lambda finding: (finding.level, finding.code))

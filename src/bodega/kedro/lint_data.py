@@ -52,7 +52,7 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
                 f"It is read by {listed(entry.read_by)}, but the project has no such parameter.",
                 did_you_mean(entry.name, known, "Add it to parameters.yml."),
             )
-        elif entry.home == "nowhere" and not _is_stored(examined, entry):
+        elif entry.home == "nowhere":
             names = [*known, *(other.name for other in examined.datasets if other.is_made_here)]
             yield Finding(
                 "error",
@@ -127,9 +127,14 @@ def catch_all_patterns(examined: Examined) -> Iterator[Finding]:
             "catch-all",
             pattern,
             f"The factory pattern of the catalog takes every dataset that has no entry, such as "
-            f"{listed(entry.name for entry in entries)}, as {entries[0].type}: none of them goes to the store.",
+            f"{listed(entry.name for entry in entries)}, as {_kind(entries)}: none of them goes to the store.",
             "Give the pattern 'type: bodega.kedro.BodegaDataset', narrow it, or list them under 'override' in bodega.yml.",
         )
+
+
+def _kind(entries: list[Entry]) -> str:
+    """The class of a pattern's entries, where the catalog can make any of them."""
+    return next((entry.type for entry in entries if entry.dataset is not None and entry.type), "files or tables")
 
 
 def transcoded_apart(examined: Examined) -> Iterator[Finding]:
@@ -281,11 +286,6 @@ def _target(examined: Examined, entry: Entry) -> tuple[str, ...] | None:
         return ("object", root, run, described.get("name") or stored_name(entry.name))
     file = file_of(entry)
     return None if file is None else ("file", *file)
-
-
-def _is_stored(examined: Examined, entry: Entry) -> bool:
-    """Whether the run has an object that somebody has put by hand. A workflow begins with a run of its own."""
-    return not examined.is_deployed and examined.project.place.open().exists(stored_name(entry.name))
 
 
 def _returned(node: Node) -> Iterator[tuple[str, type]]:

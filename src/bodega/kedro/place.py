@@ -24,7 +24,14 @@ import bodega
 from bodega.errors import SettingsError
 from bodega.kedro.config import ProjectSettings, read_settings
 from bodega.names import stored_name
-from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE, parse_duration
+from bodega.settings import (
+    RESUME_VARIABLE,
+    ROOT_VARIABLE,
+    RUN_VARIABLE,
+    SHARED_VARIABLE,
+    TIME_TO_LIVE_VARIABLE,
+    parse_duration,
+)
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ENV = "local"
 """Kedro's own, for config loaders that do not tell theirs."""
+_CUTS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces", "namespace")
+"""What ``kedro run`` calls the options by which it runs a part of a pipeline."""
 _KEDRO_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
 
 
@@ -46,6 +55,14 @@ class Place:
     settings: ProjectSettings = field(default_factory=ProjectSettings)
     shared: frozenset[str] | None = None
     """What a task among others makes for them, by stored names; None where no task was cut out of the pipeline."""
+    is_chosen: bool = False
+    """Whether the run was named for this process, by ``BODEGA_RUN`` or a service session."""
+    is_part: bool = False
+    """Whether nodes were picked, so that other processes do the others of the same run."""
+    goes_on: bool = False
+    """Whether the run is to go on from what it left before."""
+    is_apart: bool = False
+    """Whether the run is one of its own, since another process was at work on the project's."""
 
     @property
     def is_task(self) -> bool:
@@ -106,11 +123,22 @@ class Project:
     def place(self, run_params: Mapping[str, Any] | None = None) -> Place:
         """The place of a run with these parameters (Kedro's ``run_params``)."""
         settings = self.settings or ProjectSettings()
-        run = os.environ.get(RUN_VARIABLE) or settings.run or _service_run(run_params or {}) or self.run_name
+        params = run_params or {}
+        service_run = None if settings.run else _service_run(params)
+        run = os.environ.get(RUN_VARIABLE) or settings.run or service_run or self.run_name
         if settings.time_to_live is None and TIME_TO_LIVE_VARIABLE in os.environ:
             settings = replace(settings, time_to_live=parse_duration(os.environ[TIME_TO_LIVE_VARIABLE]))
         root = os.environ.get(ROOT_VARIABLE) or settings.root
-        return Place(run=run, root=root, settings=settings, shared=_shared())
+        shared = _shared()
+        return Place(
+            run=run,
+            root=root,
+            settings=settings,
+            shared=shared,
+            is_chosen=bool(os.environ.get(RUN_VARIABLE) or service_run),
+            is_part=shared is not None or any(params.get(key) for key in _CUTS),
+            goes_on=bool(params.get("only_missing_outputs")) or is_resumed(settings),
+        )
 
     @property
     def run_name(self) -> str:
@@ -134,6 +162,7 @@ def place_apart() -> Place:
     place = Place(
         run=os.environ.get(RUN_VARIABLE) or f"process-{os.getpid()}-{uuid4().hex[:8]}",
         root=os.environ.get(ROOT_VARIABLE),
+        is_chosen=True,
     )
     if not os.environ.get(RUN_VARIABLE):
         weakref.finalize(place, _drop, place.root, place.run, os.getpid())
@@ -143,6 +172,12 @@ def place_apart() -> Place:
 def _drop(root: str | None, run: str, process: int) -> None:
     if os.getpid() == process:  # A forked child lets go of the place too, while its parent still needs the objects.
         bodega.open(root, run=run).drop_run()
+
+
+def is_resumed(settings: ProjectSettings) -> bool:
+    """Whether nodes that finished in the run are skipped, as ``BODEGA_RESUME`` says, else ``bodega.yml``."""
+    text = os.environ.get(RESUME_VARIABLE, "")
+    return settings.resume if text == "" else text != "0"
 
 
 def _shared() -> frozenset[str] | None:

@@ -11,21 +11,21 @@ from kedro.io import (
     DataCatalog,
     DatasetError,
     MemoryDataset,
-    SharedMemoryDataset,
 )
 
 from bodega.errors import SettingsError
-from bodega.kedro.dataset import BodegaDataset, maker
+from bodega.kedro.dataset import BodegaDataset
+from bodega.kedro.homes import IN_MEMORY, Stored, goes_to_store, is_available
 from bodega.kedro.versions import MARK
-from bodega.names import stored_name
+from bodega.names import is_parameter, stored_name
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
     from bodega.kedro.place import Place
-
-_IN_MEMORY = MemoryDataset | SharedMemoryDataset
 
 _log = logging.getLogger(__name__)
 
@@ -47,21 +47,22 @@ def register(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Plac
         SettingsError: a dataset has to cross processes, but the project's rules forbid what is needed for it.
     """
     tasks = {stored_name(output): node.name for node in pipeline.nodes for output in node.outputs}
+    stored = Stored(place)
     for name in sorted(pipeline.datasets()):
-        if name == "parameters" or name.startswith("params:"):
+        if is_parameter(name):
             continue
         dataset = catalog.get(name) if name in catalog else None
         task = tasks.get(stored_name(name))
-        made_here = task is not None
-        if dataset is None:
-            joins = _joins(name, place, made_here=made_here, apart=apart)
-        elif isinstance(dataset, BodegaDataset):
+        if isinstance(dataset, BodegaDataset):
             dataset.settle(place, name, task)
-            joins = False
-        elif isinstance(dataset, _IN_MEMORY):
-            joins = _moves(name, dataset, place, made_here=made_here, apart=apart)
-        else:
-            joins = place.settings.overrides(name) and (made_here or _is_available(name, place))
+            continue
+        joins = goes_to_store(name, dataset, place.settings, is_made_here=task is not None, stored=stored)
+        if isinstance(dataset, IN_MEMORY) and not place.settings.overrides(name):
+            joins = joins or _crosses(name, dataset, place, stored, is_made_here=task is not None, apart=apart)
+            if joins and (task is not None or not dataset.exists()):
+                _say_replaced(name, dataset)
+        elif dataset is None and apart and task is not None and not joins:
+            raise _forbidden(name, place)
         if joins:
             _put_in(catalog, name, dataset, place, task)
 
@@ -79,48 +80,52 @@ def register_stored(catalog: CatalogProtocol[Any, Any], place: Place) -> None:
     for name in catalog.keys():  # noqa: SIM118 - a catalog is no mapping
         if stored_name(name) in made and place.settings.overrides(name):
             dataset = catalog.get(name)
-            if not isinstance(dataset, BodegaDataset | _IN_MEMORY):
+            if not isinstance(dataset, (BodegaDataset, *IN_MEMORY)):
                 _put_in(catalog, name, dataset, place, None)
     for name in stored:
         if MARK not in name and name not in catalog and place.settings.covers(name):
             _put_in(catalog, name, None, place, None)
 
 
-def _joins(name: str, place: Place, *, made_here: bool, apart: bool) -> bool:
-    """Whether a dataset that the catalog does not define goes to the store."""
-    if not place.settings.covers(name):
-        if apart and made_here:
-            raise _forbidden(name, place)
-        return False
-    return made_here or _is_available(name, place)
+def _crosses(
+    name: str,
+    dataset: AbstractDataset[Any, Any],
+    place: Place,
+    stored: Container[str],
+    *,
+    is_made_here: bool,
+    apart: bool,
+) -> bool:
+    """Whether a dataset that may stay in memory goes to the store all the same, to reach other processes.
 
-
-def _moves(name: str, dataset: AbstractDataset[Any, Any], place: Place, *, made_here: bool, apart: bool) -> bool:
-    """Whether a dataset in memory goes to the store, since another process could not read it."""
-    if not made_here and dataset.exists():
+    Raises:
+        SettingsError: it has to, but the project's rules forbid it; or they refuse such datasets altogether.
+    """
+    rules = place.settings
+    if not is_made_here and dataset.exists():
         # The caller's own data. Each worker would get a pickled copy of it: let them map one object instead.
-        return apart and not place.settings.excludes(name)
-    if not made_here and not _is_available(name, place):
+        return apart and not rules.excludes(name)
+    if not is_available(name, is_made_here=is_made_here, stored=stored):
         return False
-    rule = place.settings.memory_datasets
-    if rule == "keep" or place.settings.excludes(name):
-        if apart:
-            raise _forbidden(name, place)
-        return False
-    if rule == "refuse":
+    if rules.memory_datasets == "refuse" and not rules.excludes(name):
         raise SettingsError(
             f"The catalog defines {name!r} as a {type(dataset).__name__}, which no other process can read, and "
-            f"'memory_datasets: refuse' is set in {place.settings.source}. Remove the entry, so that {name!r} goes to "
+            f"'memory_datasets: refuse' is set in {rules.source}. Remove the entry, so that {name!r} goes to "
             f"the store, or write 'type: bodega.kedro.BodegaDataset'.",
             dataset=name,
         )
+    if apart:
+        raise _forbidden(name, place)
+    return False
+
+
+def _say_replaced(name: str, dataset: AbstractDataset[Any, Any]) -> None:
     _log.warning(
         "The catalog defines '%s' as a %s, which no other process can read: it goes to the store instead. "
         "Remove the entry, or set 'memory_datasets: keep' in bodega.yml.",
         name,
         type(dataset).__name__,
     )
-    return True
 
 
 def _forbidden(name: str, place: Place) -> SettingsError:
@@ -130,11 +135,6 @@ def _forbidden(name: str, place: Place) -> SettingsError:
         f"bodega.kedro.SequentialRunner or ThreadRunner.",
         dataset=name,
     )
-
-
-def _is_available(name: str, place: Place) -> bool:
-    """Whether the store has a free input, or will have once another node of the project has run."""
-    return maker(stored_name(name)) is not None or place.open().exists(stored_name(name))
 
 
 def _put_in(

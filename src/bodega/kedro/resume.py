@@ -22,7 +22,7 @@ import xxhash
 from bodega.errors import ObjectNotFound
 from bodega.kedro.dataset import BodegaDataset
 from bodega.names import RESERVED, is_parameter, stored_name
-from bodega.settings import HOST_VARIABLE, RESUME_VARIABLE
+from bodega.settings import HOST_VARIABLE
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -102,11 +102,6 @@ class RunRecord:
 def this_host() -> str:
     """What Kubernetes calls this host, or it itself does."""
     return os.environ.get(HOST_VARIABLE) or socket.gethostname()
-
-
-def is_asked_for() -> bool:
-    """Whether finished nodes are to be skipped."""
-    return os.environ.get(RESUME_VARIABLE, "") not in {"", "0"}
 
 
 def missing(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], record: RunRecord, place: Place) -> Pipeline:
@@ -243,9 +238,9 @@ def _signs(dataset: Any) -> dict[str, str] | None:
         else:
             status = os.stat(path)
             info = {"size": status.st_size, "mtime": status.st_mtime}
-    except Exception:  # Whatever the file system of a dataset raises: then it cannot tell.
+        return {sign: str(info[sign]) for sign in _SIGNS if sign in info}
+    except Exception:  # Whatever the file system of a dataset raises or answers: then it cannot tell.
         return None
-    return {sign: str(info[sign]) for sign in _SIGNS if sign in info}
 
 
 def _digest(text: str) -> str:

@@ -13,8 +13,9 @@ from kedro.io.data_catalog import SharedMemoryDataCatalog
 from kedro.runner.runner import AbstractRunner
 
 from bodega.kedro import resume
+from bodega.kedro.beginning import begin, end, is_begun
 from bodega.kedro.hooks import with_ours
-from bodega.kedro.place import current_place, place_apart
+from bodega.kedro.place import current_place, is_resumed, place_apart
 from bodega.kedro.registration import register
 from bodega.kedro.resume import RunRecord
 from bodega.kedro.workers import WorkerPool
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
     from pluggy import PluginManager
 
+    from bodega.kedro.place import Place
+
 
 class _OverTheStore(AbstractRunner):
     """What the three runners add to Kedro's."""
 
     _apart = False
     """Whether every node runs in a process of its own."""
+    _resume: bool | None = None
+    """Whether nodes that finished in the run are skipped; None: as the environment and ``bodega.yml`` say."""
 
     def run(
         self,
@@ -50,9 +55,27 @@ class _OverTheStore(AbstractRunner):
             TaskFailed: the process of a node died.
         """
         place = current_place.get() or place_apart()
-        register(pipeline, catalog, place, apart=self._apart)
+        if is_begun():  # By the hook; but it does not know the runner.
+            register(pipeline, catalog, place, apart=self._apart)
+            return self._run_in(place, pipeline, catalog, hook_manager, *args, **options)
+        place = begin(pipeline, catalog, place, apart=self._apart)
+        try:
+            return self._run_in(place, pipeline, catalog, hook_manager, *args, **options)
+        finally:
+            end()
+
+    def _run_in(
+        self,
+        place: Place,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
+        hook_manager: PluginManager | None,
+        *args: Any,
+        **options: Any,
+    ) -> dict[str, Any]:
         self._record = RunRecord(place)
-        left = resume.missing(pipeline, catalog, self._record, place) if resume.is_asked_for() else pipeline
+        skips = is_resumed(place.settings) if self._resume is None else self._resume
+        left = resume.missing(pipeline, catalog, self._record, place) if skips else pipeline
         self._record.forget(left.nodes)
         outcome = super().run(left, catalog, with_ours(hook_manager), *args, **options)
         resume.forget_inner(pipeline, place)
@@ -74,9 +97,31 @@ class _OverTheStore(AbstractRunner):
 class SequentialRunner(_OverTheStore, kedro_runner.SequentialRunner):
     """Runs one node after the other; each gets its own private view of its inputs."""
 
+    def __init__(self, is_async: bool = False, *, resume: bool | None = None) -> None:
+        """Choose how to run.
+
+        Args:
+            is_async: whether datasets of a node are loaded and saved in threads.
+            resume: whether nodes that finished in this run are skipped, unless their parameters or inputs are others
+                since; by default as ``BODEGA_RESUME`` and the key ``resume`` of ``bodega.yml`` say.
+        """
+        super().__init__(is_async=is_async)
+        self._resume = resume
+
 
 class ThreadRunner(_OverTheStore, kedro_runner.ThreadRunner):
     """Runs nodes in threads; each gets its own private view of its inputs."""
+
+    def __init__(self, max_workers: int | None = None, is_async: bool = False, *, resume: bool | None = None) -> None:
+        """Choose the number of threads.
+
+        Args:
+            max_workers: threads at most, by default as many as nodes can run at once.
+            is_async: Kedro's, which a ThreadRunner takes no notice of.
+            resume: as of `SequentialRunner`.
+        """
+        super().__init__(max_workers=max_workers, is_async=is_async)
+        self._resume = resume
 
 
 class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
@@ -88,12 +133,13 @@ class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
 
     _apart = True
 
-    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
+    def __init__(self, max_workers: int | None = None, is_async: bool = False, *, resume: bool | None = None) -> None:
         """Choose the number of processes.
 
         Args:
             max_workers: processes at most, by default one a core.
             is_async: whether each process loads and saves the datasets of its node in threads.
+            resume: as of `SequentialRunner`.
 
         Raises:
             ValueError: ``max_workers`` is not positive.
@@ -101,6 +147,7 @@ class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
         # Not Kedro's own constructor, which starts a manager process.
         AbstractRunner.__init__(self, is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers)
+        self._resume = resume
 
     def __del__(self) -> None:
         """Nothing to shut down: there is no manager process."""

@@ -79,7 +79,8 @@ def run(
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
     from bodega.kedro.parameters import from_texts, merged
-    from bodega.kedro.resume import RunRecord, are_done, is_asked_for, this_host
+    from bodega.kedro.place import is_resumed
+    from bodega.kedro.resume import RunRecord, are_done, this_host
     from bodega.kedro.selection import load_only
 
     project = _open(env, conf_source, pipelines)
@@ -87,7 +88,7 @@ def run(
     outputs.write(outputs.HOST, this_host())
     RunRecord(project.place).add_host()
     given = from_texts(json.loads(params), project.own_parameters)
-    if is_asked_for() and project.place.is_task:
+    if is_resumed(project.settings) and project.place.is_task:
         values = merged(project.own_parameters, given)
         if are_done(json.loads(nodes), RunRecord(project.place), project.place, values):
             click.echo("All nodes of the task have finished in this run.")

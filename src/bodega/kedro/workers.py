@@ -32,7 +32,7 @@ from kedro.framework.hooks.manager import (
     _register_hooks,
     _register_hooks_entry_points,
 )
-from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 from kedro.runner import Task
 
@@ -240,14 +240,12 @@ def _prepare(setup: _Setup) -> Callable[[Node], None]:
         _register_hooks(hook_manager, project.settings.HOOKS)
         _register_hooks_entry_points(hook_manager, project.settings.DISABLE_HOOKS_FOR_PLUGINS)
     hook_manager = with_ours(hook_manager)
-    catalog: CatalogProtocol[Any, Any] = pickle.loads(setup.catalog)
 
     def run(node: Node) -> None:
+        # Afresh for each node, as under Kedro's own runner: what a dataset holds for one is not there for the next, and
+        # what it held when the run began is.
+        catalog: CatalogProtocol[Any, Any] = pickle.loads(setup.catalog)
         Task(node, catalog, setup.is_async, hook_manager, setup.run_id).execute()
-        # As if the catalog came afresh with each node: what datasets cached for one is not there for the next.
-        for name in {*node.inputs, *node.outputs}:
-            if not isinstance(catalog.get(name), MemoryDataset):  # Those hold what the run began with: parameters.
-                catalog.release(name)
 
     return run
 

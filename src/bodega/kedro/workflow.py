@@ -63,7 +63,10 @@ def make_request(
     deployment = project.deployment
     given: dict[str, Any] = {"image": image, "grouping": grouping}
     deployment = replace(deployment, **{key: value for key, value in given.items() if value is not None})
-    refuse_errors(lint(project, deployment))
+    findings = lint(project, deployment)
+    refuse_errors(findings)
+    for finding in findings:
+        click.echo(f"Warning: {finding.subject} ({finding.code}): {finding.message} {finding.remedy}", err=True)
     plan = project.plan(deployment.grouping)
     nodes = {node.name: node for node in project.pipeline.nodes}
     parameters = {key: value for key, value in parameters_of(project).items() if is_passable(value)}
