@@ -75,6 +75,12 @@ class Cluster:
         """What a file of a host holds."""
         return (self._inside(host) / file.lstrip("/")).read_bytes()
 
+    def make_folder(self, host: str, path: str) -> None:
+        """Make a folder of a host, with what leads to it, that everybody may write to."""
+        folder = self._inside(host) / path.strip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o1777)
+
     def remove(self, host: str, path: str) -> None:
         """Remove a file or a folder of a host."""
         subprocess.run(["rm", "-rf", str(self._inside(host) / path.strip("/"))], check=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from tests.e2e import _storage
 from tests.e2e._cluster import Cluster, wait_for
-from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, Project
+from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, RESULTS, Project
 from tests.e2e._workflows import Workflow, kill
 
 pytestmark = pytest.mark.timeout(1800)
@@ -22,9 +22,10 @@ CHAIN = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_miss
 
 @pytest.fixture(autouse=True)
 def result_of_this_test(cluster: Cluster) -> None:
-    """No result of another test is there."""
+    """No result of another test is there; a host that was killed meanwhile has not even the folder."""
     for host in cluster.hosts:
-        cluster.remove(host, RESULT)
+        cluster.remove(host, RESULTS)
+        cluster.make_folder(host, RESULTS)
 
 
 @pytest.mark.parametrize("env", [ENVIRONMENT, GROUPED])

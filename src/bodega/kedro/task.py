@@ -76,12 +76,13 @@ def run(
     Example:
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --param depth=7
     """
+    from bodega.kedro.ended import add_host
     from bodega.kedro.parameters import from_texts
-    from bodega.kedro.resume import RunRecord, this_host
+    from bodega.kedro.resume import this_host
 
     project = _open(env, conf_source, pipelines)
     outputs.write(outputs.HOST, this_host())
-    RunRecord(project.place).add_host()
+    add_host(project.place)
     options = {
         "env": env,
         "conf_source": conf_source,
@@ -104,22 +105,15 @@ def host() -> None:
 
 @task.command()
 @_project_options
-def hosts(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
-    """Say which hosts took part in the run."""
-    from bodega.kedro.resume import RunRecord
-
-    found = RunRecord(_open(env, conf_source, pipelines).place).hosts()
-    click.echo(f"Hosts that took part: {', '.join(found) or 'none'}.")
-    outputs.write(outputs.HOSTS, json.dumps(found))
-
-
-@task.command()
-@_project_options
 def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
-    """Drop the run here and in the durable tier; the last run of a host takes the warm memory with it."""
-    store = _open(env, conf_source, pipelines).place.open()
-    click.echo(f"Dropped {store.drop_run()} objects of run {store.run!r}.")
-    if not store.usage().runs:  # Of this host: in the durable tier there may be others.
+    """Drop the run here and in the durable tier, and what earlier runs left here; the last one takes the warm memory along."""
+    from bodega.kedro.ended import end_run
+
+    place = _open(env, conf_source, pipelines).place
+    for run, count in end_run(place).items():
+        click.echo(f"Dropped {count} objects of run {run!r}.")
+    store = place.open()
+    if not store.runs_in_memory():
         store.sweep(empty_pool=True)
 
 
