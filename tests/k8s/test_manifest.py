@@ -70,8 +70,7 @@ def test_every_command_gets_the_projects_settings_and_parameters(make):
     ]  # fmt: skip
     parameters = {each["name"]: each["value"] for each in manifest["spec"]["arguments"]["parameters"]}
     assert parameters == {"image": "shop:1", "run": "", "size": "007", "a-b": "[1, 2]"}
-    for name in ("drop-on-host",):
-        assert template(manifest, name)["container"]["args"][:2] == ["--env", "prod"]
+    assert template(manifest, "drop-on-host")["container"]["args"][:2] == ["--env", "prod"]
 
 
 def test_a_parameter_of_the_project_may_be_called_image(make):

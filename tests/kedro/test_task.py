@@ -185,12 +185,12 @@ def test_a_run_of_another_durable_tier_is_not_taken_for_ended(shop, hosts, tmp_p
 def test_what_a_failing_durable_tier_kept_goes_with_the_next_end(shop, hosts, tmp_path):
     first, _ = hosts
     run_on(shop, first, "show", "w-1")
-    (tmp_path / "durable").rename(tmp_path / "away")
-    (tmp_path / "durable").write_text("no folder")
-    failed = task(shop, "drop", code=1, BODEGA_RUN="w-1", **first)
-    assert f"file://{tmp_path}/durable" in failed.stderr
-    (tmp_path / "durable").unlink()
-    (tmp_path / "away").rename(tmp_path / "durable")
+    kept, away = tmp_path / "durable" / "w-1", tmp_path / "away"
+    kept.rename(away)
+    kept.symlink_to(kept)  # Neither there nor not there.
+    assert "could not be listed" in task(shop, "drop", code=1, BODEGA_RUN="w-1", **first).stderr
+    kept.unlink()
+    away.rename(kept)
     assert durable_runs(tmp_path) == ["w-1"]
     run_on(shop, first, "show", "w-2")
     task(shop, "drop", BODEGA_RUN="w-2", **first)
