@@ -1,7 +1,7 @@
 """A cluster of several hosts on this machine, driven by a tool outside the project.
 
 The tool is a folder with a program ``cluster.py`` that has the commands ``up``, ``down``, ``kubectl``, ``exec``,
-``load``, ``gopack``, ``argo``, ``kill`` and ``start``. It keeps its state in ``$BODEGA_CLUSTER``.
+``load``, ``gopack``, ``argo``, ``kill``, ``start``, ``fail`` and ``heal``. It keeps its state in ``$BODEGA_CLUSTER``.
 """
 
 from __future__ import annotations
