@@ -51,7 +51,7 @@ def _drop(store: Store) -> int:
     try:
         return store.drop_run()
     except TierError:
-        # What was in memory is gone by now, and with it all that told of the run on this host.
+        # Nothing else would tell this run from one that goes on.
         with suppress(TierError):  # It is in memory all the same.
             store.put(_ENDED, b"")
         raise
