@@ -20,7 +20,7 @@ _DROP_RUN = "drop-run"
 _DROP_ON_HOST = "drop-on-host"
 
 _PATIENCE = "10m"
-"""How long a pod may wait and do its work, with all its tries: what is left then must not keep the workflow."""
+"""How long a try may take: what hangs must not keep the workflow."""
 _TRIES = 4
 _SMALL = Resources(cpu="50m", memory="512Mi")
 _WHATEVER_HAPPENS = models.ContinueOn(error=True, failed=True)
