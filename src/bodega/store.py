@@ -309,6 +309,15 @@ class Store(MutableMapping[str, Any]):
         """
         self._stack.persist(self._run, name)
 
+    def is_persisted(self, name: str) -> bool:
+        """Whether the durable tier (the last one of ``spill=``) has the name; a put on its way there is waited for.
+
+        Raises:
+            SettingsError: the store has no lower tier.
+            TierError: the tier failed.
+        """
+        return self._stack.is_persisted(self._run, name)
+
     def pin(self, name: str, pinned: bool = True) -> None:
         """Keep an object in memory, however full that gets, until its name is put again or unpinned.
 
@@ -321,6 +330,10 @@ class Store(MutableMapping[str, Any]):
     def runs(self) -> builtins.list[str]:
         """All runs of the store that hold objects, sorted."""
         return self._stack.runs()
+
+    def runs_in_memory(self) -> builtins.list[str]:
+        """The runs that hold objects in memory, sorted; no other tier is asked."""
+        return self._tier.runs()
 
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""

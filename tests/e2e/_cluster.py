@@ -1,7 +1,7 @@
 """A cluster of several hosts on this machine, driven by a tool outside the project.
 
 The tool is a folder with a program ``cluster.py`` that has the commands ``up``, ``down``, ``kubectl``, ``exec``,
-``load``, ``gopack``, ``argo``, ``kill`` and ``start``. It keeps its state in ``$BODEGA_CLUSTER``.
+``load``, ``gopack``, ``argo``, ``kill``, ``start``, ``fail`` and ``heal``. It keeps its state in ``$BODEGA_CLUSTER``.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ class Cluster:
     def read(self, host: str, file: str) -> bytes:
         """What a file of a host holds."""
         return (self._inside(host) / file.lstrip("/")).read_bytes()
+
+    def make_folder(self, host: str, path: str) -> None:
+        """Make a folder of a host, with what leads to it, that everybody may write to."""
+        folder = self._inside(host) / path.strip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o1777)
 
     def remove(self, host: str, path: str) -> None:
         """Remove a file or a folder of a host."""

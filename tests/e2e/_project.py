@@ -22,8 +22,10 @@ from tests.e2e._workflows import Workflow
 EXAMPLE = Path(__file__).parents[2] / "examples" / "house-prices"
 IMAGE = "house-prices:e2e"
 ENVIRONMENT, GROUPED, LOCAL = "e2e", "grouped", "alone"
-RESULT = "/dev/shm/result.csv"
-HOST_ROOT = "/dev/shm/bodega"
+HOST_ROOT = "/dev/shm/bodega-e2e"
+"""Of every host: all that the tests put there, and nothing of anybody else."""
+RESULTS = f"{HOST_ROOT}/results"
+RESULT = f"{RESULTS}/result.csv"
 GROUPS = {
     "read": ["read_houses", "drop_outliers", "log_price"],
     "clean": ["drop_columns", "fill_missing", "add_total_area"],
@@ -76,9 +78,7 @@ def make_project(folder: Path, cluster: Cluster) -> Project:
         "resources": {"cpu": "50m", "memory": "1Gi"},
         "env": {"AWS_ENDPOINT_URL": _storage.endpoint(cluster), "AWS_REGION": "us-east-1", "DO_NOT_TRACK": "1"},
         "env_from": [_storage.KEYS],
-        "volumes": [
-            {"name": "results", "mount_path": "/results", "source": {"hostPath": {"path": str(Path(RESULT).parent)}}}
-        ],
+        "volumes": [{"name": "results", "mount_path": "/results", "source": {"hostPath": {"path": RESULTS}}}],
     }
     settings = {"capacity": "1GiB", "spill": _storage.URL, "persist": ["*"], "deployment": deployment}
     _write(path, ENVIRONMENT, settings, f"/results/{Path(RESULT).name}")

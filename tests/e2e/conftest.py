@@ -15,7 +15,7 @@ import pytest
 from tests.e2e import _storage
 from tests.e2e._cluster import Cluster
 from tests.e2e._docker import import_base_image, running_engine
-from tests.e2e._project import Project, make_image, make_project
+from tests.e2e._project import HOST_ROOT, Project, make_image, make_project
 
 TOOL = "BODEGA_TEST_CLUSTER"
 ARGO = "BODEGA_TEST_ARGO"
@@ -56,6 +56,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         if was_up:
             cluster.do("kubectl", "delete", "namespace", NAMESPACE)
+            for host in cluster.hosts:
+                cluster.remove(host, HOST_ROOT)
         else:
             cluster.do("down")
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from tests.e2e import _storage
 from tests.e2e._cluster import Cluster, wait_for
-from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, Project
+from tests.e2e._project import ENVIRONMENT, GROUPED, HOST_ROOT, RESULT, RESULTS, Project
 from tests.e2e._workflows import Workflow, kill
 
 pytestmark = pytest.mark.timeout(1800)
@@ -22,9 +22,10 @@ CHAIN = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_miss
 
 @pytest.fixture(autouse=True)
 def result_of_this_test(cluster: Cluster) -> None:
-    """No result of another test is there."""
+    """No result of another test is there; a host that was killed meanwhile has not even the folder."""
     for host in cluster.hosts:
-        cluster.remove(host, RESULT)
+        cluster.remove(host, RESULTS)
+        cluster.make_folder(host, RESULTS)
 
 
 @pytest.mark.parametrize("env", [ENVIRONMENT, GROUPED])
@@ -90,6 +91,39 @@ def test_the_rest_finishes_from_the_durable_tier_when_the_host_of_a_finished_tas
     assert_nothing_is_left(workflow)
 
 
+def test_a_host_that_is_cut_off_at_the_end_keeps_nothing_in_the_bucket_and_its_memory_until_the_next_end(project):
+    cluster = project.cluster
+    cut_off, other = cluster.hosts  # The object storage is on the other.
+    with cordoned(cluster, other):
+        workflow = project.submit("-p", "multiplier=10", env=GROUPED)
+        workflow.wait_for("the last task", lambda: "clean" in workflow.tasks())
+        workflow.suspend(True)
+        workflow.wait_for("its end", lambda: succeeded(workflow, "clean"))
+    with without_network(cluster, cut_off):
+        workflow.suspend(False)
+        assert workflow.finish() == "Succeeded", workflow.report()
+        show(workflow)
+        assert in_bucket(workflow) == [] and in_memory(workflow, cut_off) != []
+    with cordoned(cluster, other):
+        following = project.submit("-p", "multiplier=10", env=GROUPED)
+        assert following.finish() == "Succeeded", following.report()
+    show(following)
+    for each in (workflow, following):
+        assert_nothing_is_left(each)
+
+
+@contextmanager
+def without_network(cluster: Cluster, host: str) -> Iterator[None]:
+    """Cut a host off, as Kubernetes sees it; what it has in memory stays."""
+    cluster.do("fail", host)
+    try:
+        wait_for("Kubernetes to see it", lambda: not cluster.is_ready(host))
+        yield
+    finally:
+        cluster.do("heal", host)
+        wait_for("the host", lambda: cluster.is_ready(host))
+
+
 @pytest.fixture
 def dying_host(cluster: Cluster) -> Iterator[str]:
     """A host that is killed by the test: not the one of the object storage. The first task has no other choice."""
@@ -141,13 +175,21 @@ def assert_ran_near_their_input(workflow: Workflow) -> None:
 
 
 def assert_nothing_is_left(workflow: Workflow) -> None:
-    run = workflow.run
     for host in workflow.cluster.hosts:
         if workflow.cluster.is_ready(host):
-            # A store's own description and its lock files stay; warm memory goes with the last run of a host.
-            left = [path for path in workflow.cluster.files(host, HOST_ROOT) if re.search(r"\b(runs|tmp|pool)/", path)]
-            assert left == [], f"{run} on {host}"
-    assert [name for name in _storage.names(workflow.cluster, "e2e") if run in name] == []
+            assert in_memory(workflow, host) == [], f"{workflow.run} on {host}"
+    assert in_bucket(workflow) == []
+
+
+def in_memory(workflow: Workflow, host: str) -> list[str]:
+    """What the tests' root has on a host: its own description and lock files stay; warm memory goes with the last run."""
+    found = workflow.cluster.files(host, f"{HOST_ROOT}/{workflow.cluster.namespace}")
+    return [path for path in found if re.search(r"\b(runs|tmp|pool)/", path)]
+
+
+def in_bucket(workflow: Workflow) -> list[str]:
+    """What the bucket has of the run of a workflow."""
+    return [name for name in _storage.names(workflow.cluster, "e2e") if workflow.run in name]
 
 
 def show(workflow: Workflow) -> None:

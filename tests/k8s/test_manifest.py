@@ -89,8 +89,7 @@ def test_every_command_gets_the_projects_settings_and_parameters(make):
     assert [given[name]["stored"] for name in ("make", "double")] == ['["numbers"]', "[]"]
     parameters = {each["name"]: each["value"] for each in manifest["spec"]["arguments"]["parameters"]}
     assert parameters == {"image": "shop:1", "run": "", "size": "007", "a-b": "[1, 2]"}
-    for name in ("find-hosts", "drop-on-host", "drop-rest"):
-        assert template(manifest, name)["container"]["args"][:2] == ["--env", "prod"]
+    assert template(manifest, "drop-on-host")["container"]["args"][:2] == ["--env", "prod"]
 
 
 def test_pods_say_what_they_do(make):
@@ -225,7 +224,7 @@ def test_pods_are_one_user_and_get_no_more_rights(make):
     (volume,) = manifest["spec"]["volumes"]
     assert volume["hostPath"] == {"path": "/mnt/bodega/{{workflow.namespace}}", "type": "DirectoryOrCreate"}
     pods = [each for each in manifest["spec"]["templates"] if "container" in each]
-    assert {each["name"] for each in pods} == {"task", "find-hosts", "drop-on-host", "drop-rest"}
+    assert {each["name"] for each in pods} == {"task", "drop-on-host"}
     for pod in pods:
         (first,) = pod["initContainers"]
         assert first["command"][-5:] == ["-o", "4242", "-g", "100", "/mnt/bodega/{{workflow.namespace}}/4242"]
@@ -250,7 +249,7 @@ def test_environment_secrets_and_volumes_reach_every_pod(make):
     assert manifest["spec"]["volumes"][1] == {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
     assert manifest["spec"]["imagePullSecrets"] == [{"name": "registry"}]
     assert manifest["spec"]["serviceAccountName"] == "runner"
-    for name in ("task", "find-hosts", "drop-on-host", "drop-rest"):
+    for name in ("task", "drop-on-host"):
         variables = environment(manifest, name)
         assert variables["MODE"]["value"] == "fast"
         assert variables["TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "keys", "key": "token"}}
@@ -259,21 +258,28 @@ def test_environment_secrets_and_volumes_reach_every_pod(make):
         assert container["volumeMounts"][1] == {"name": "data", "mountPath": "/data", "readOnly": True}
 
 
-def test_the_end_drops_the_run_where_it_was_and_cannot_fail_the_workflow(make):
-    manifest = make_manifest(make())
+@pytest.mark.parametrize("one_host", [False, True])
+def test_the_end_drops_the_run_on_every_host_at_once_and_cannot_fail_the_workflow(make, one_host):
+    manifest = make_manifest(make(one_host=one_host))
     assert manifest["spec"]["onExit"] == "finish"
     ((first,),) = template(manifest, "finish")["steps"]
     assert first["when"] == "{{workflow.status}} == Succeeded"
-    steps = [step for row in template(manifest, "drop-run")["steps"] for step in row]
-    assert {step["name"] for step in steps} == {"find-hosts", "drop-on-host", "drop-rest"}
-    assert all(step["continueOn"] == {"error": True, "failed": True} for step in [first, *steps])
-    on_host = next(step for step in steps if step["name"] == "drop-on-host")
-    assert on_host["withParam"] == "{{steps.find-hosts.outputs.parameters.hosts}}"
-    pod = template(manifest, "drop-on-host")
-    assert pod["timeout"] == "3m"
-    patch = json.loads(pod["podSpecPatch"])
-    (term,) = patch["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert term["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["{{inputs.parameters.host}}"]}]
+    ((drop,),) = template(manifest, "drop-run")["steps"]
+    for step in (first, drop):
+        assert step["continueOn"] == {"error": True, "failed": True}
+    pod = template(manifest, drop["template"])
+    assert pod["container"]["command"][-1] == "drop"
+    # What every task says of its host, each under a name of its own.
+    assert drop["withParam"] == "{{=toJson(sort(uniq(values(workflow.outputs.parameters))))}}"
+    for each in {task["template"] for task in tasks(manifest).values()}:
+        global_names = [parameter.get("globalName") for parameter in template(manifest, each)["outputs"]["parameters"]]
+        assert global_names in (["host-{{tasks.name}}", None], ["host-{{tasks.name}}"])
+    # A pod whose host is gone runs elsewhere, and one that fails is tried again, but not for ever.
+    assert pod["retryStrategy"]["limit"] == 4 and pod["retryStrategy"]["retryPolicy"] == "Always" and "timeout" in pod
+    ((kind, (preference,)),) = json.loads(pod["podSpecPatch"])["affinity"]["nodeAffinity"].items()
+    (term,) = preference["preference"]["matchFields"]
+    assert kind == "preferredDuringSchedulingIgnoredDuringExecution"
+    assert term == {"key": "metadata.name", "operator": "In", "values": ["{{inputs.parameters.host}}"]}
 
 
 def test_without_a_tier_for_many_hosts_all_tasks_need_one(make):
@@ -288,8 +294,6 @@ def test_without_a_tier_for_many_hosts_all_tasks_need_one(make):
         assert "requiredDuringScheduling" in template(manifest, found[name]["template"])["podSpecPatch"]
     # A host that fits the first task only would not do.
     assert template(manifest, "choose-host")["nodeSelector"] == {"disk": "ssd"}
-    ((drop,),) = template(manifest, "drop-run")["steps"]
-    assert drop["arguments"]["parameters"][0]["value"] == "{{workflow.outputs.parameters.host}}"
 
 
 def test_kinds(make):

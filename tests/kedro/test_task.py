@@ -135,11 +135,9 @@ def test_env_pipelines_and_configuration_are_passed(shop):
     assert "plain" in shop.stored("w-2")["shown"]
 
 
-def test_the_hosts_that_took_part_are_known_and_the_run_is_dropped(shop):
+def test_the_run_is_dropped(shop):
     task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
-    task(shop, "run", "--nodes", '["read"]', BODEGA_SHARED='["read"]', BODEGA_HOST="node-8")
-    task(shop, "hosts")
-    assert json.loads(output(shop, "hosts")) == ["node-7", "node-8"]
+    task(shop, "run", "--nodes", '["read"]', BODEGA_SHARED='["read"]')
     assert "Dropped 2 objects of run 'w-1'" in task(shop, "drop").stdout
     assert bodega.open().runs() == [] and bodega.open().usage().used == 0
 
@@ -154,12 +152,62 @@ def test_the_warm_memory_of_a_host_goes_though_a_run_is_kept_there(shop):
     assert other.usage().pool == 0 and other["kept"] == 1
 
 
-def test_the_hosts_are_found_in_the_durable_tier_without_fetching_anything(shop, tmp_path):
+@pytest.fixture
+def hosts(shop, tmp_path):
+    """Two hosts, each with a memory of its own, that share a durable tier."""
     shop.write("conf/base/bodega.yml", f"spill: file://{tmp_path}/durable")
-    task(shop, "run", "--nodes", '["show"]', BODEGA_SHARED='["shown"]')
-    task(shop, "hosts", BODEGA_ROOT=str(tmp_path / "another"), BODEGA_HOST="node-9")
-    assert json.loads(output(shop, "hosts")) == ["node-7"]
-    assert bodega.open(tmp_path / "another", run="w-1").usage().objects == 0
+    return [{"BODEGA_ROOT": str(tmp_path / name), "BODEGA_HOST": name} for name in ("node-7", "node-8")]
+
+
+def run_on(shop, host, node, run):
+    task(shop, "run", "--nodes", f'["{node}"]', BODEGA_SHARED=json.dumps(["shown", "read"]), BODEGA_RUN=run, **host)
+
+
+def in_memory(host):
+    return bodega.open(host["BODEGA_ROOT"]).runs_in_memory()
+
+
+def durable_runs(tmp_path):
+    return sorted(path.name for path in (tmp_path / "durable").iterdir() if any(path.iterdir()))
+
+
+def test_what_an_end_elsewhere_left_on_a_host_goes_with_the_next_end_there(shop, hosts, tmp_path):
+    first, second = hosts
+    run_on(shop, first, "show", "w-1")
+    run_on(shop, second, "read", "w-1")
+    # The first host takes no pod: its own ends elsewhere. A run that goes on, and one that no workflow made, stay.
+    task(shop, "drop", BODEGA_RUN="w-1", **second)
+    assert in_memory(first) == ["w-1"] and in_memory(second) == [] and durable_runs(tmp_path) == []
+    run_on(shop, first, "show", "w-2")
+    run_on(shop, first, "show", "w-3")
+    bodega.open(first["BODEGA_ROOT"], run="mine")["a"] = 1
+    printed = task(shop, "drop", BODEGA_RUN="w-2", **first).stdout
+    assert "of run 'w-2'" in printed and "Dropped 1 objects of run 'w-1'" in printed
+    assert in_memory(first) == ["mine", "w-3"] and durable_runs(tmp_path) == ["w-3"]
+
+
+def test_a_run_of_another_durable_tier_is_not_taken_for_ended(shop, hosts, tmp_path):
+    first, _ = hosts
+    run_on(shop, first, "show", "w-1")
+    shop.write("conf/base/bodega.yml", f"spill: file://{tmp_path}/other")
+    run_on(shop, first, "show", "w-2")
+    task(shop, "drop", BODEGA_RUN="w-2", **first)
+    assert in_memory(first) == ["w-1"] and durable_runs(tmp_path) == ["w-1"]
+
+
+def test_what_a_failing_durable_tier_kept_goes_with_the_next_end(shop, hosts, tmp_path):
+    first, _ = hosts
+    run_on(shop, first, "show", "w-1")
+    kept, away = tmp_path / "durable" / "w-1", tmp_path / "away"
+    kept.rename(away)
+    kept.symlink_to(kept)  # Neither there nor not there.
+    assert "could not be listed" in task(shop, "drop", code=1, BODEGA_RUN="w-1", **first).stderr
+    kept.unlink()
+    away.rename(kept)
+    assert durable_runs(tmp_path) == ["w-1"]
+    run_on(shop, first, "show", "w-2")
+    task(shop, "drop", BODEGA_RUN="w-2", **first)
+    assert in_memory(first) == [] and durable_runs(tmp_path) == []
 
 
 def test_a_host_can_be_asked_for_its_name_anywhere(shop, tmp_path):

@@ -12,8 +12,6 @@ HOST = "host"
 """The host that the task ran on, as Kubernetes calls it."""
 BYTES = "bytes"
 """Sizes of what it made, by name: a JSON object."""
-HOSTS = "hosts"
-"""The hosts that took part in the run: a JSON list."""
 
 MISTAKE = 2
 """Exit code of what will not get better by trying again, such as a parameter of a wrong type."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from bodega.store import Store
 
 _FINISHED = f"{RESERVED}finished/"
-_HOSTS = f"{RESERVED}host/"
 _SIGNS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "checksum", "md5")
 """What file systems say of a file that changes with its content."""
 
@@ -41,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunRecord:
-    """The nodes of one run that have finished, and the hosts that took part in it."""
+    """The nodes of one run that have finished."""
 
     def __init__(self, place: Place) -> None:
         # Not the place itself: where it belongs to no project, its data goes with the last dataset that has it.
@@ -88,15 +87,6 @@ class RunRecord:
         for node in nodes:
             with suppress(ObjectNotFound):
                 self._store.delete(_FINISHED + _digest(node.name))
-
-    def add_host(self) -> None:
-        """Write down that this host takes part, before anything is put here."""
-        # In the name itself, so that whoever looks for the hosts brings no object to yet another one.
-        self._store.put(_HOSTS + this_host(), b"", persist=self._persists)
-
-    def hosts(self) -> list[str]:
-        """The hosts that took part, sorted."""
-        return [name.removeprefix(_HOSTS) for name in self._store.names(f"{_HOSTS}*")]
 
 
 def this_host() -> str:

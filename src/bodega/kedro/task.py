@@ -78,6 +78,7 @@ def run(
     Example:
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
+    from bodega.kedro.ended import add_host
     from bodega.kedro.parameters import from_texts, merged
     from bodega.kedro.place import is_resumed
     from bodega.kedro.resume import RunRecord, are_done, this_host
@@ -86,7 +87,7 @@ def run(
     project = _open(env, conf_source, pipelines)
     load_only(project.pipeline_names)
     outputs.write(outputs.HOST, this_host())
-    RunRecord(project.place).add_host()
+    add_host(project.place)
     given = from_texts(json.loads(params), project.own_parameters)
     if is_resumed(project.settings) and project.place.is_task:
         values = merged(project.own_parameters, given)
@@ -117,22 +118,15 @@ def host() -> None:
 
 @task.command()
 @_project_options
-def hosts(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
-    """Say which hosts took part in the run."""
-    from bodega.kedro.resume import RunRecord
-
-    found = RunRecord(_open(env, conf_source, pipelines).place).hosts()
-    click.echo(f"Hosts that took part: {', '.join(found) or 'none'}.")
-    outputs.write(outputs.HOSTS, json.dumps(found))
-
-
-@task.command()
-@_project_options
 def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
-    """Drop the run here and in the durable tier, and the warm memory of the host: whoever is at work makes its own anew."""
-    store = _open(env, conf_source, pipelines).place.open()
-    click.echo(f"Dropped {store.drop_run()} objects of run {store.run!r}.")
-    store.sweep(empty_pool=True)
+    """Drop the run here and in the durable tier, what earlier runs left here, and the warm memory of the host."""
+    from bodega.kedro.ended import end_run
+
+    place = _open(env, conf_source, pipelines).place
+    for run, count in end_run(place).items():
+        click.echo(f"Dropped {count} objects of run {run!r}.")
+    # Whatever runs are kept: whoever is at work makes its own warm memory anew.
+    place.open().sweep(empty_pool=True)
 
 
 def _open(env: str | None, conf_source: str | None, pipelines: str | None) -> OpenedProject:

@@ -158,6 +158,19 @@ class TierStack:
             if not self.lower[-1].exists(run, name):
                 raise self._not_found(run, name)
 
+    def is_persisted(self, run: str, name: str) -> bool:
+        """Whether the durable tier has a name.
+
+        Raises:
+            SettingsError: there is none.
+            TierError: it failed.
+        """
+        if not self.lower:
+            raise self._nothing_durable(name)
+        # A put publishes above before it copies below, and holds this meanwhile.
+        with self._transfer(run, name):
+            return self.lower[-1].exists(run, name)
+
     def pin(self, run: str, name: str, pinned: bool) -> None:
         """Keep an object in memory, bringing it up for that, or no longer.
 

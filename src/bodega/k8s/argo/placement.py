@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from hera.workflows import models
 
@@ -48,9 +49,20 @@ def pinned(host: str) -> str:
 
     By the name of the Kubernetes node, not by the label ``kubernetes.io/hostname``, which may differ from it.
     """
-    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [host]}]}
-    affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    return json.dumps({"affinity": {"nodeAffinity": affinity}})
+    return _affinity("requiredDuringSchedulingIgnoredDuringExecution", {"nodeSelectorTerms": [_is(host)]})
+
+
+def preferred(host: str) -> str:
+    """A patch that lets a pod run on another host where this one takes none."""
+    return _affinity("preferredDuringSchedulingIgnoredDuringExecution", [{"weight": 100, "preference": _is(host)}])
+
+
+def _is(host: str) -> dict[str, Any]:
+    return {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [host]}]}
+
+
+def _affinity(kind: str, terms: object) -> str:
+    return json.dumps({"affinity": {"nodeAffinity": {kind: terms}}})
 
 
 def patch(placement: Placement) -> str:
@@ -81,19 +93,23 @@ def argument(placement: Placement, task: Task, names: Mapping[str, str]) -> mode
     return models.Parameter(name=SOURCES, value=f"[{', '.join(sources)}]")
 
 
-def outputs(*names: str, everywhere: bool = False) -> models.Outputs:
-    """Output parameters that a pod leaves in files.
+HOSTS = "{{=toJson(sort(uniq(values(workflow.outputs.parameters))))}}"
+"""The hosts of all tasks that have ended, for the exit handler: a JSON list, in the same order whenever Argo looks."""
+
+
+def outputs(*names: str) -> models.Outputs:
+    """Output parameters that a pod leaves in files, of which the exit handler sees the host (`HOSTS`).
 
     Args:
         names: of the parameters and the files.
-        everywhere: whether the exit handler sees them too, as outputs of the workflow.
     """
     return models.Outputs(
         parameters=[
             models.Parameter(
                 name=name,
                 value_from=models.ValueFrom(path=f"{FOLDER}/{name}"),
-                global_name=name if everywhere else None,
+                # One for each task: of one name the last would be seen alone.
+                global_name=f"{HOST}-{{{{tasks.name}}}}" if name == HOST else None,
             )
             for name in names
         ]

@@ -13,6 +13,7 @@ from hera.workflows import models
 
 from bodega.deployment import Deployment, Resources
 from bodega.k8s.argo.expansion import unexpanded
+from bodega.k8s.outputs import MISTAKE
 from bodega.settings import HOST_VARIABLE, ROOT_VARIABLE, RUN_VARIABLE
 
 HOST_VOLUME = "bodega"
@@ -22,6 +23,8 @@ RUN = "{{=workflow.parameters.run == '' ? workflow.uid : workflow.parameters.run
 """The run is the workflow's uid unless somebody names another one."""
 
 _NAMESPACE = "{{workflow.namespace}}"
+_BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), max_duration="10m")
+_NO_MISTAKE = f"lastRetry.exitCode != '{MISTAKE}'"
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,14 @@ class Pods:
 
     def _host_mount(self) -> models.VolumeMount:
         return models.VolumeMount(name=HOST_VOLUME, mount_path=self._shared)
+
+
+def retries(most: int) -> models.RetryStrategy | None:
+    """Also after what is nobody's fault: an eviction, a host that went away. A mistake in the command stays one."""
+    if not most:
+        return None
+    limit = models.IntOrString(root=most)
+    return models.RetryStrategy(limit=limit, retry_policy="Always", expression=_NO_MISTAKE, backoff=_BACKOFF)
 
 
 def _requirements(resources: Resources) -> models.ResourceRequirements | None:

@@ -14,9 +14,9 @@ from bodega.k8s.argo import finish, placement
 from bodega.k8s.argo.arguments import IMAGE, RUN
 from bodega.k8s.argo.expansion import as_literal, reference
 from bodega.k8s.argo.placement import ANCHOR, Placement
-from bodega.k8s.argo.pods import Pods
+from bodega.k8s.argo.pods import Pods, retries
 from bodega.k8s.names import unique_names
-from bodega.k8s.outputs import BYTES, HOST, MISTAKE
+from bodega.k8s.outputs import BYTES, HOST
 from bodega.plan import Plan, Task
 from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 
@@ -30,8 +30,6 @@ _PIPELINES = "pipelines"
 _LABELS = ("task", "node", "pipeline")
 _LABEL = "bodega/"
 """Before the names of labels and annotations of pods."""
-_BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), max_duration="10m")
-_NO_MISTAKE = f"lastRetry.exitCode != '{MISTAKE}'"
 _RESUME = {RESUME_VARIABLE: "1", TIME_TO_LIVE_VARIABLE: "7d"}
 """A task that is tried again skips what it has done; and what a failed run leaves goes after a week."""
 
@@ -108,7 +106,7 @@ def specification(request: Request) -> models.WorkflowSpec:
         templates=[
             models.Template(name=PIPELINE, dag=_dag(request, names, templates)),
             *_task_templates(request, pods, templates),
-            *finish.templates(pods, request.placement, request.options),
+            *finish.templates(pods, request.options),
         ],
     )
 
@@ -205,8 +203,8 @@ def _task_templates(request: Request, pods: Pods, templates: Mapping[str, str]) 
             "host",
             [],
             resources=request.all_together.resources,
-            outputs=placement.outputs(HOST, everywhere=True),
-            retry_strategy=_retries(request.all_together),
+            outputs=placement.outputs(HOST),
+            retry_strategy=retries(request.all_together.retries),
         )
         found.insert(0, anchor)
     return found
@@ -230,7 +228,7 @@ def _task_template(request: Request, pods: Pods, name: str, settings: TaskSettin
             ]
         ),
         outputs=placement.outputs(HOST, BYTES),
-        retry_strategy=_retries(settings),
+        retry_strategy=retries(settings.retries),
         active_deadline_seconds=models.IntOrString(root=_seconds(settings.timeout)) if settings.timeout else None,
         pod_spec_patch=placement.patch(request.placement),
     )
@@ -238,14 +236,6 @@ def _task_template(request: Request, pods: Pods, name: str, settings: TaskSettin
 
 def _input(name: str) -> str:
     return f"{{{{inputs.parameters.{name}}}}}"
-
-
-def _retries(settings: TaskSettings) -> models.RetryStrategy | None:
-    """Also after what is nobody's fault: an eviction, a host that went away. A mistake in the command stays one."""
-    if not settings.retries:
-        return None
-    limit = models.IntOrString(root=settings.retries)
-    return models.RetryStrategy(limit=limit, retry_policy="Always", expression=_NO_MISTAKE, backoff=_BACKOFF)
 
 
 def _seconds(duration: float) -> int:
