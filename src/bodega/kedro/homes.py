@@ -49,13 +49,14 @@ def goes_to_store(
         return True
     if isinstance(dataset, IN_MEMORY) and not is_made_here and dataset.exists():
         return False  # The caller's own data.
-    if not is_available(name, is_made_here=is_made_here, stored=stored):
-        return False
     if dataset is None:
-        return rules.covers(name)
-    if rules.overrides(name):
-        return True
-    return isinstance(dataset, IN_MEMORY) and rules.memory_datasets == "replace" and not rules.excludes(name)
+        is_meant = rules.covers(name)
+    elif rules.overrides(name):
+        is_meant = True
+    else:
+        is_meant = isinstance(dataset, IN_MEMORY) and rules.memory_datasets == "replace" and not rules.excludes(name)
+    # The store is asked last: it may be on object storage, which not every command can reach.
+    return is_meant and is_available(name, is_made_here=is_made_here, stored=stored)
 
 
 def is_available(name: str, *, is_made_here: bool, stored: Container[str]) -> bool:

@@ -70,7 +70,7 @@ def make_request(
     plan = project.plan(deployment.grouping)
     nodes = {node.name: node for node in project.pipeline.nodes}
     parameters = {key: value for key, value in parameters_of(project).items() if is_passable(value)}
-    stored = stored_in_run(project, take_inventory(project, plan))
+    stored = stored_in_run(project, take_inventory(project, plan, is_run_new=True))
     of_nodes = pipelines_of(project, [task.nodes for task in plan.tasks])
     details = {}
     for task in plan.tasks:
