@@ -96,6 +96,19 @@ def test_ls_takes_the_run_from_the_environment(store: bodega.Store, monkeypatch:
     assert len(json.loads(run("ls", "--all-runs", "--json").stdout)["objects"]) == 4
 
 
+@pytest.mark.parametrize("arguments", [["ls"], ["info", "features/a"], ["usage"], ["sweep"], ["settings"], ["doctor"]])
+def test_the_document_may_go_to_a_file(store: bodega.Store, tmp_path: Path, arguments: list[str]) -> None:
+    file = tmp_path / "facts.json"
+    assert run(*arguments, "--output", str(file)).stdout == ""
+    assert json.loads(file.read_text())["root"] == str(store.root)
+
+
+def test_a_file_that_cannot_be_written_is_named(store: bodega.Store, tmp_path: Path) -> None:
+    file = tmp_path / "file" / "facts.json"
+    file.parent.write_text("")
+    fails(run("ls", "--output", str(file)), 1, f"{file} cannot be written")
+
+
 def test_json_facts_are_exact(store: bodega.Store) -> None:
     document = json.loads(run("ls", "features/a", "--json").stdout)
     info = store.info("features/a")

@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -27,12 +27,44 @@ if TYPE_CHECKING:
     from bodega.memory.root import Root
     from bodega.store import Store
 
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
 MOST_NAMES = 20
 """That a question shows."""
 MOST_RUNS = 5
 """That an answer names."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_OUTPUT = f"{__name__}.output"
+"""Where a command keeps the file that its document goes to."""
+
+json_flag = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=lambda ctx, _, value: value or _OUTPUT in ctx.meta,
+    help="Print one JSON document.",
+)
+
+
+def json_option(command: _Command) -> _Command:
+    """What ``json_flag`` does, and ``--output``: standard output may have lines of others, such as Kedro's."""
+    output = click.option(
+        "--output",
+        "-o",
+        type=click.Path(dir_okay=False, path_type=Path),
+        expose_value=False,
+        is_eager=True,  # Before --json, which it implies.
+        callback=_remember_output,
+        help="Write the JSON document to this file instead.",
+    )
+    return output(json_flag(command))
+
+
+def _remember_output(ctx: click.Context, _: click.Parameter, file: Path | None) -> None:
+    if file is not None:
+        ctx.meta[_OUTPUT] = file
+
+
 all_runs_option = click.option("--all-runs", is_flag=True, help="List the objects of every run.")
 only_runs_option = click.option("--runs", "only_runs", is_flag=True, help="List the runs instead of objects.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before a pattern or a whole run is removed.")
@@ -295,8 +327,18 @@ def _facts(info: ObjectInfo) -> dict[str, Any]:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print a document as people can read it too."""
-    click.echo(json.dumps(document, indent=2))
+    """Print a document as people can read it too, or write it to the file that the command was given.
+
+    Raises:
+        click.ClickException: the file cannot be written.
+    """
+    text = json.dumps(document, indent=2)
+    context = click.get_current_context(silent=True)
+    file = None if context is None else context.meta.get(_OUTPUT)
+    if file is None:
+        click.echo(text)
+    else:
+        write_file(file, f"{text}\n")
 
 
 def write_file(file: Path, text: str) -> None:

@@ -111,6 +111,15 @@ def test_generate_refuses_and_writes_nothing(shop, settings, options, words):
     assert not (shop.path / "argo").exists()
 
 
+def test_generate_says_what_lint_warns_of(shop):
+    warned = json.loads(shop.command("lint", "--json").stdout)["findings"]
+    assert warned, "the project is to have a warning"
+    result = shop.command("argo", "generate", "--output", "-")
+    assert yaml.safe_load(result.stdout)["kind"] == "Workflow"
+    for finding in warned:
+        assert f"{finding['subject']} ({finding['code']}): {finding['message']}" in result.stderr
+
+
 def test_generate_leaves_what_was_there_when_it_cannot_write(shop):
     (shop.path / "argo").write_text("a file in the place of the folder")
     shop.command("argo", "generate", code=1)

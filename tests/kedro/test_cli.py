@@ -156,6 +156,14 @@ def test_standard_output_has_the_facts_alone_but_for_kedros_first_line(run) -> N
     assert [each["name"] for each in json.loads(document)["objects"]] == ["doubled", "halved", "numbers", "total"]
 
 
+def test_a_file_has_the_facts_alone(run) -> None:
+    result = kedro(run, "bodega", "ls", "*ed", "--output", "facts.json")
+    assert result.returncode == 0, result.stderr
+    assert "objects" not in result.stdout
+    document = json.loads((run.path / "facts.json").read_text())
+    assert [each["name"] for each in document["objects"]] == ["doubled", "halved"]
+
+
 def test_a_projects_own_logging_may_go_to_standard_error_altogether(run, monkeypatch) -> None:
     run.write(
         "logging.yml",

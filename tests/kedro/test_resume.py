@@ -155,6 +155,34 @@ def test_a_file_of_this_run_is(chain):
     assert run(chain) == ["add"]
 
 
+def test_a_file_system_that_answers_strangely_fails_no_run(chain):
+    chain.write(
+        f"src/{chain.package}/pickles.py",
+        PICKLES + "\n    class _fs:\n        @staticmethod\n        def info(path):\n            return 7\n",
+    )
+    keep_in_pickles(chain, "doubled")
+    assert fail(chain) == ["make", "double", "add"]
+    assert run(chain) == ["add"]
+
+
+def test_resuming_may_be_set_in_the_file(chain):
+    chain.write("conf/base/bodega.yml", "resume: true\n")
+    assert fail(chain, BODEGA_RESUME="") == ["make", "double", "add"]
+    assert run(chain, BODEGA_RESUME="") == ["add"]
+    assert run(chain, BODEGA_RESUME="0") == ["make", "double", "add"]
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_resuming_is_an_option_of_the_runners(chain, monkeypatch, runner):
+    import bodega.kedro
+
+    monkeypatch.chdir(chain.path)
+    monkeypatch.setenv("BODEGA_RUN", "retried")
+    for resumes, expected in ((None, ["make", "double", "add"]), (True, []), (False, ["make", "double", "add"])):
+        chain.session().run(runner=getattr(bodega.kedro, runner)(resume=resumes))
+        assert ran(chain) == expected
+
+
 def test_a_file_that_was_replaced_since_is_not(chain):
     # As in a new container, whose image has a file that an earlier run left.
     keep_in_pickles(chain, "doubled")

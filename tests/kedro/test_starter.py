@@ -107,12 +107,29 @@ def test_the_name_is_asked_for_and_an_unusable_answer_explained(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("1st prices", "no name for a Python package"), ("pandas", "hide the Python module"), ("prix-élevés", "no name")],
+    [
+        ("1st prices", "no name for a Python package"),
+        ("2fast", "no name for a Python package"),
+        ("pandas", "hide the Python module"),
+        ("prix-élevés", "no name"),
+    ],
 )
 def test_a_name_that_makes_no_package_leaves_nothing_behind(tmp_path: Path, name: str, reason: str) -> None:
     output = run(sys.executable, "-m", "kedro", "new", f"--starter={STARTER}", "--name", name, cwd=tmp_path, fails=True)
     assert reason in output
+    assert "Traceback" not in output
+    assert "Failed" not in output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_package_of_a_configuration_file_is_looked_at_too(tmp_path: Path) -> None:
+    names = {"project_name": "Ames", "repo_name": "ames", "python_package": "numpy"}
+    (tmp_path / "names.yml").write_text(yaml.safe_dump(names), encoding="utf-8")
+    output = run(
+        sys.executable, "-m", "kedro", "new", f"--starter={STARTER}", "--config", "names.yml", cwd=tmp_path, fails=True
+    )
+    assert "A project cannot be called 'Ames': 'numpy' would hide the Python module" in output
+    assert [path.name for path in tmp_path.iterdir()] == ["names.yml"]
 
 
 @pytest.mark.parametrize("package", ["json", "class", "bodega"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from bodega.commands import count, json_option, print_json, write_file
+from bodega.commands import count, json_flag, json_option, print_json, write_file
 from bodega.deployment import ManifestKind
 from bodega.kedro.session import project_options
 from bodega.kedro.workflow import arguments, make_request, workflow_options
@@ -48,7 +48,7 @@ def argo() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"The file; by default {FOLDER}/NAME.yaml in the project. - is standard output.",
 )
-@json_option
+@json_flag
 @click.pass_obj
 def generate(
     metadata: ProjectMetadata,

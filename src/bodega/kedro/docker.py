@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from kedro.framework.cli.utils import env_option
 
-from bodega.commands import json_option, print_json
+from bodega.commands import json_flag, json_option, print_json
 from bodega.errors import ImageError
 from bodega.k8s.image import (
     BASE_IMAGE,
@@ -71,7 +71,7 @@ def docker() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the files, to compare them with what is there; by default the project.",
 )
-@json_option
+@json_flag
 @click.pass_obj
 def init(
     metadata: ProjectMetadata,

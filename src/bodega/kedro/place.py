@@ -6,6 +6,7 @@ that go on at the same time in one process, so what one of them needs is kept in
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from uuid import uuid4
 from kedro.framework import project as kedro_project
 
 import bodega
-from bodega.errors import SettingsError
+from bodega.errors import SettingsError, StoreBusy
 from bodega.kedro.config import ProjectSettings, read_settings
 from bodega.names import stored_name
 from bodega.settings import (
@@ -170,8 +171,12 @@ def place_apart() -> Place:
 
 
 def _drop(root: str | None, run: str, process: int) -> None:
-    if os.getpid() == process:  # A forked child lets go of the place too, while its parent still needs the objects.
+    if os.getpid() != process:  # A forked child lets go of the place too, while its parent still needs the objects.
+        return
+    try:
         bodega.open(root, run=run).drop_run()
+    except StoreBusy:  # The last reference went in the middle of an operation of this thread: it goes with the process.
+        atexit.register(_drop, root, run, process)
 
 
 def is_resumed(settings: ProjectSettings) -> bool:

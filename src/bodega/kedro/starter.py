@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+from jinja2 import Environment
+from jinja2.ext import Extension
 from kedro.framework.cli.starters import KedroStarterSpec
 
 from bodega.errors import InvalidName
@@ -62,6 +64,25 @@ def fill(project: Path, *, project_name: str, repo_name: str, package: str) -> N
         "  kedro run                           # every table goes through bodega\n"
         "  bodega ls --all-runs                # what the run has left in memory"
     )
+
+
+class Names(Extension):
+    """The filter ``usable`` of the template: the name of a package, or the end of it all before anything is written.
+
+    A hook that refuses leaves a traceback of cookiecutter's, and what Kedro makes of an exception is its type alone.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.filters["usable"] = self._usable
+
+    @staticmethod
+    def _usable(package: str, project_name: str) -> str:
+        try:
+            _check(package, project_name)
+        except InvalidName as error:
+            sys.exit(f"bodega: error: {error}")
+        return package
 
 
 def _check(package: str, project_name: str) -> None:
