@@ -526,7 +526,7 @@ def test_doctor_explains_a_root_of_another_user(store: bodega.Store) -> None:
     os.chown(store.root, 65534, 65534)
     result = run("doctor")
     assert result.exit_code == 1
-    assert "belongs to user 65534" in result.stdout
+    assert "belongs to another user (uid 65534" in result.stdout
     fails(run("ls"), 1, "belongs to another user")
 
 

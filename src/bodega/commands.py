@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -320,7 +320,9 @@ def _size(store: Store, name: str) -> int | None:
 
 
 def _facts(info: ObjectInfo) -> dict[str, Any]:
-    facts = asdict(info)
+    # Not `asdict`, which copies all that it finds.
+    facts = {field.name: getattr(info, field.name) for field in fields(info)}
+    facts["producer"] = asdict(info.producer)
     facts["created"] = info.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     facts["shape"] = info.schema.get("shape")
     return facts

@@ -105,7 +105,7 @@ def test_without_matplotlib_there_is_no_chart_but_a_command(tmp_path: Path, monk
     monkeypatch.setattr(command, "find_spec", lambda _: None)
     result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "matplotlib is not installed: pip install 'bodega[demo]'" in result.stdout
+    assert "matplotlib is not installed: " in result.stdout and "pip install 'bodega[demo]'" in result.stdout
     assert [path.name for path in tmp_path.glob("*.*")] == ["timings.json"]
 
 
@@ -149,7 +149,7 @@ def test_missing_libraries_are_named_with_the_command(monkeypatch: pytest.Monkey
     monkeypatch.setattr(requirements, "find_spec", lambda module: None if module == "kedro" else object())
     result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
     assert result.exit_code == 1
-    assert "needs kedro, which is not installed: pip install 'bodega[demo]'" in result.stderr
+    assert "needs kedro, which is not installed: " in result.stderr and "pip install 'bodega[demo]'" in result.stderr
 
 
 def test_a_missing_example_is_an_error_that_says_where_it_looked(

@@ -108,7 +108,7 @@ def test_many_leases_of_one_object_have_two_locks(store):
         held.pop(0)
     descriptor = pool.seize(path)
     assert descriptor is not None
-    pool.unlock(descriptor)
+    locks.release(descriptor)
 
 
 def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import bodega
-from bodega import testing
+from bodega import layout, testing
 from bodega.memory.root import open_root
 from bodega.names import from_filename
 from bodega.tiers import object_storage
@@ -220,7 +220,7 @@ def test_a_damaged_object_gets_no_seal_on_its_way(root, byte):
     below.put("r", "x", lambda sink: bodega.codecs.encode(b"x" * 1000, sink), seal=byte == 10)
     stored = below.fetch("r", "x")
     stored.data[byte] ^= 1
-    stored = stored._replace(header=testing.layout.parse_header(stored.data, len(stored.data), ""))
+    stored = stored._replace(header=layout.parse_header(stored.data, len(stored.data), ""))
     with pytest.raises(bodega.LayoutError, match="checksum"):
         above.receive("r", "x", stored)
     assert above.names("r") == []

@@ -16,6 +16,7 @@ import mmap
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -61,9 +62,10 @@ def lease(
     """
     mapping, key = map_private(descriptor, length, capabilities), (status.st_dev, status.st_ino)
     if anchor is None and key in _leased:
-        anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
-        anchor.is_anchor = True
-        _leased[key] = anchor
+        with suppress(OSError):  # Without one this mapping keeps the lock by itself.
+            anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
+            anchor.is_anchor = True
+            _leased[key] = anchor
     elif anchor is None:
         _leased[key] = mapping
     mapping.anchor = anchor

@@ -154,7 +154,7 @@ class TierContract:
 
     def test_a_long_description_comes_back(self, tier: Tier) -> None:
         """A description need not fit into the first bytes that a tier reads."""
-        value = [bytearray(os.urandom(70)) for _ in range(3000)]
+        value = [bytearray(os.urandom(1500)) for _ in range(3000)]
         data = sealed("run", "x", {str(place): pickle.PickleBuffer(each) for place, each in enumerate(value)})
         assert read_raw(data, "run", "x").header.block_length > 1 << 16
         tier.upload("run", "x", data)
