@@ -69,6 +69,8 @@ def test_every_error_is_public():
     from bodega import errors
 
     public = {
-        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, bodega.BodegaError)
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, bodega.BodegaError)
     }
     assert public <= {*bodega.__all__}

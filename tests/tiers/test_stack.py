@@ -325,6 +325,25 @@ def test_what_is_put_while_its_run_is_about_to_be_dropped_stays(root, tmp_path, 
         assert store._stack.lower[0].names("short") == ["old", "x"]
 
 
+def test_the_clock_of_a_host_drops_nothing_that_another_has_just_persisted(root, s3_options):
+    """The folders of one host know nothing of what others put into the bucket that they share."""
+    here, there = (
+        bodega.open(root / host, run="r", time_to_live=3600, spill="s3://bucket/clock", storage_options=s3_options)
+        for host in ("here", "there")
+    )
+    here.put("old", 1, persist=True)
+    os.utime(root / "here" / "runs" / "r", (0, 0))
+    there.put("x", 42, persist=True)
+    assert here.sweep().runs == 0
+    assert there["x"] == 42 and here["old"] == 1
+    for host, store in (("here", here), ("there", there)):
+        store._stack.top.set_time_to_live("r", 0.001)
+        os.utime(root / host / "runs" / "r", (0, 0))
+    time.sleep(1.1)  # The storage tells whole seconds.
+    assert here.sweep().runs == 1
+    assert here._stack.lower[0].names("r") == []
+
+
 def test_a_run_is_looked_at_again_when_nothing_can_be_put_into_it(root, monkeypatch):
     """Somebody puts into a run after the locks of some names are taken, and before the last is."""
     store = bodega.open(root, run="short", time_to_live=3600)

@@ -445,7 +445,9 @@ def _enter(folder: Path, group: bool) -> _Facts:
     marker = folder / MARKER
     if not os.path.lexists(marker):
         others = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
-        if others := {name for name in others if not name.startswith(MARKER)}:
+        others = {name for name in others if not name.startswith(MARKER)}
+        # Another process may have made a root of it since, and said something of the store in it.
+        if others and not os.path.lexists(marker):
             _refuse(
                 folder,
                 f"it already holds other things ({', '.join(sorted(others)[:3])})",

@@ -89,6 +89,9 @@ class Tier(Protocol):
     def delete(self, run: str, name: str) -> int | None:
         """Take a name away; returns the object's bytes, or None where there was none."""
 
+    def last_put(self, run: str) -> float:
+        """When something was last put into a run, in seconds since the epoch; 0 where it has nothing here."""
+
     def drop_run(self, run: str, *, until: float = math.inf) -> int:
         """Take all names of a run away; returns how many there were.
 

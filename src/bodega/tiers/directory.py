@@ -391,12 +391,17 @@ class DirectoryTier:
         except RootError:
             return None  # What is no file says nothing.
 
+    def last_put(self, run: str) -> float:
+        """When a name of a run last came, changed or went: its folder changes with each."""
+        try:
+            return places.status(self._folder(run)).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return 0.0
+
     def has_expired(self, run: str) -> bool | None:
         """Whether the time of a run is up; None where it has no objects here, and so says nothing."""
-        try:
-            # A folder changes with every name that comes, changes or goes.
-            changed = places.status(self._folder(run)).st_mtime
-        except (FileNotFoundError, NotADirectoryError):
+        changed = self.last_put(run)
+        if not changed and not self._has_names(run):
             return None
         seconds = self.time_to_live(run)
         if seconds is None:

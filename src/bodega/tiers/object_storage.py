@@ -268,6 +268,16 @@ class ObjectStorageTier:
                 break
         return dropped
 
+    def last_put(self, run: str) -> float:
+        """When the newest object of a run came, by the storage's clock, in seconds since the epoch; 0 where there is none."""
+        prefix = f"{self._run_key(run)}/"
+
+        def newest() -> float:
+            chunks = self._obstore().list(self._opened(), prefix)
+            return max((meta["last_modified"].timestamp() for chunk in chunks for meta in chunk), default=0.0)
+
+        return self.attempt(newest, run, "", "listed")
+
     def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Piece:
         """A range of an object, in one request and one try.
 

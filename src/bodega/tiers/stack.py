@@ -314,9 +314,13 @@ class TierStack:
                 if any(tier.has_expired(run) is False for tier in self._folders):
                     return False
                 dropped = 0
+                lifetime = max((tier.time_to_live(run) or 0.0 for tier in self._folders), default=0.0)
                 # The folders last, since they know the time: what ends halfway goes on another time.
                 for tier in self.lower:
                     if not isinstance(tier, DirectoryTier):
+                        # Other hosts put there as well, of which the folders of this one know nothing.
+                        if tier.last_put(run) + lifetime > time.time():
+                            return False
                         dropped += tier.drop_run(run, until=until)
                         if time.monotonic() >= until:
                             return False
