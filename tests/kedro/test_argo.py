@@ -159,7 +159,7 @@ def test_lint_names_file_path_and_message(shop):
     }
     result = shop.command("argo", "lint", str(shop.path / "w.yaml"), code=1)
     assert f"{shop.path}/w.yaml: spec.onExit: There is no template 'x'." in result.stdout
-    assert "1 file, 5 found." in result.stderr
+    assert "Checked 1 file: found 5 problems." in result.stderr
 
 
 # submit and watch
