@@ -193,7 +193,7 @@ def test_commands_are_imported_when_they_are_called() -> None:
     program = (
         "import sys, bodega.kedro.cli as cli\n"
         "assert not {name for name in sys.modules if name.startswith('bodega.')} - "
-        "{'bodega.errors', 'bodega.kedro', 'bodega.kedro.cli'}\n"
+        "{'bodega.errors', 'bodega.texts', 'bodega.kedro', 'bodega.kedro.cli'}\n"
         # Kedro's telemetry looks at every command before each run.
         "for name in cli.bodega.list_commands(None): cli.bodega.get_command(None, name)\n"
         "assert not {'hera', 'kubernetes', 'kr8s', 'pandas', 'pyarrow'} & set(sys.modules)\n"
