@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 import yaml
+from kedro.io import DatasetError
+from tests.kedro.conftest import NODES, PIPELINE
 
+import bodega
 from bodega.kedro import BodegaDataset
 
 TYPE = {"type": "bodega.kedro.BodegaDataset"}
@@ -149,6 +153,41 @@ def test_each_dataset_says_where_it_goes(opted_in) -> None:
     assert {name for name, each in entries.items() if each["persists"]} == {"total"}
     assert entries["halved"]["type"] == "kedro.io.memory_dataset.MemoryDataset"
     assert (entries["numbers"]["made_by"], entries["numbers"]["read_by"]) == ("make", ["double", "halve"])
+
+
+CACHE = "{type: MemoryDataset}"
+
+
+@pytest.mark.parametrize(
+    ("catalog", "rules"),
+    [
+        (f"table: {CACHE}\n", "override: [table]\n"),
+        (f"numbers: {CACHE}\n", ""),
+        (f"numbers: {CACHE}\n", "memory_datasets: keep\n"),
+        (f"numbers: {CACHE}\n", "exclude: [numbers]\n"),
+        (f"table: {CACHE}\nnumbers: {CACHE}\n", "override: [numbers]\nmemory_datasets: keep\n"),
+        ("", "datasets: ['*ed']\n"),
+        ("", "exclude: ['*ed', table]\n"),
+        (f"'{{anything}}': {CACHE}\n", ""),
+        (f"'{{anything}}': {CACHE}\n", "memory_datasets: keep\n"),
+    ],
+)
+def test_the_list_says_what_a_run_does(opted_in, catalog: str, rules: str) -> None:
+    opted_in.code(
+        NODES + "\ndef show(table, total):\n    return len(table)\n",
+        PIPELINE + "node(show, ['table', 'total'], 'length', name='show'),",
+    )
+    opted_in.write("conf/base/catalog.yml", catalog)
+    opted_in.write("conf/base/bodega.yml", f"run: nightly\n{rules}")
+    store = bodega.open(run="nightly")
+    store.put("table", [1, 2, 3])
+    homes = {name: each["home"] for name, each in listed(opted_in).items()}
+    with contextlib.suppress(ValueError, DatasetError):  # Where the table is of no use to the run.
+        opted_in.session().run()
+        assert {name for name, home in homes.items() if home == "store"} - {"table"} == set(store) - {"table"}
+        assert homes["table"] == "store"
+        return
+    assert homes["table"] != "store"
 
 
 def test_what_crosses_follows_the_grouping(opted_in) -> None:

@@ -37,7 +37,7 @@ class Work:
     is_whole: bool = True
     """Whether it works alone: no other process is to do a part of the same run."""
     process: int = field(default_factory=os.getpid)
-    command: str = field(default_factory=lambda: shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]))
+    command: str = field(default_factory=lambda: f"{os.path.basename(sys.argv[0])} {shlex.join(sys.argv[1:])}")
 
     def clashes(self, other: Work) -> frozenset[str]:
         """The names over which two processes would disturb each other.
