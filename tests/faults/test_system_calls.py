@@ -223,8 +223,16 @@ def run(store, scenario, plan):
             scenario.act(store)
         except Exception as error:
             # Without its frames, which hold what the operation had.
-            return error.with_traceback(None)
+            return without_tracebacks(error)
     return None
+
+
+def without_tracebacks(error):
+    """The error and those behind it without their frames, whose variables live as long as somebody has the error."""
+    link = error
+    while link is not None:
+        link.__traceback__, link = None, link.__cause__ or link.__context__
+    return error
 
 
 def is_clear(error, code):

@@ -437,9 +437,11 @@ def open_shared(path: str) -> tuple[Descriptor, os.stat_result, lease.Mapping | 
         try:
             status = os.fstat(descriptor.number)
             anchor = lease.anchor_of(status)
-            if (anchor is not None or locks.try_shared(descriptor.number)) and pool.is_still(path, status):
-                # Its size may have been another before it was locked.
-                return descriptor, os.fstat(descriptor.number), anchor
+            if anchor is not None or locks.try_shared(descriptor.number):
+                # What was asked before it was locked may be of another object that had these bytes.
+                now = pool.status_of(path, status)
+                if now is not None:
+                    return descriptor, now, anchor
             patience = patience or locks.Patience(path, "An object", None, status)
         except BaseException as error:
             descriptor.close()
@@ -506,7 +508,7 @@ def evict(root: Root, path: str, status: os.stat_result) -> int:
         if descriptor is None:
             return 0
         try:
-            if not pool.is_still(path, status):
+            if pool.status_of(path, status) is None:
                 return 0
             return pool.remove(root, path, descriptor)
         finally:

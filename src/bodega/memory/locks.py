@@ -15,7 +15,7 @@ from types import TracebackType
 
 from bodega.errors import BodegaError, StoreBusy, StoreFull
 from bodega.memory.descriptors import Descriptor, of_this_thread
-from bodega.memory.places import FOREIGN, Place, foreign, gone, open_file
+from bodega.memory.places import FOREIGN, foreign, gone, open_file
 
 DEADLINE = 30.0
 """Seconds after which a lock that others hold for microseconds is reported as stuck."""
@@ -131,6 +131,7 @@ class Exclusive:
     """
 
     __slots__ = ("_deadline", "_descriptor", "_mode", "_path", "_what")
+    _try = staticmethod(try_exclusive)
     _is_exclusive = True
 
     def __init__(self, path: str, what: str, deadline: float | None = None, mode: int = 0o600) -> None:
@@ -154,7 +155,7 @@ class Exclusive:
         """Open the lock file, made where it is missing, without taking the lock."""
         try:
             descriptor = open_file(self._path, _LOCK_FILE, self._mode)
-            if isinstance(self._path, Place):
+            if type(self._path) is not str:
                 status = os.fstat(descriptor.number)
                 if not stat.S_ISREG(status.st_mode):
                     raise foreign(self._path, self._what)
@@ -175,17 +176,13 @@ class Exclusive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         release(self._descriptor)
-        say_where(error, self._path)
-
-    def _try(self, descriptor: int) -> bool:
-        return try_exclusive(descriptor)
+        if error is not None:
+            say_where(error, self._path)
 
 
 class Shared(Exclusive):
     """Holds the shared lock of a lock file: any number of them at a time, and none beside an `Exclusive`."""
 
     __slots__ = ()
+    _try = staticmethod(try_shared)
     _is_exclusive = False
-
-    def _try(self, descriptor: int) -> bool:
-        return try_shared(descriptor)

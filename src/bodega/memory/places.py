@@ -54,9 +54,8 @@ def enter(path: str, *, follow: bool = False) -> Place:
 
 def join(folder: str, name: str) -> str:
     """The path of a name in a folder."""
-    if isinstance(folder, Place):
-        return Place.in_folder(f"{folder}/{name}", folder.folder, name)
-    return f"{folder}/{name}"
+    text = f"{folder}/{name}"
+    return text if type(folder) is str or not isinstance(folder, Place) else Place.in_folder(text, folder.folder, name)
 
 
 def _where(path: str) -> tuple[str, int | None]:

@@ -213,7 +213,7 @@ def seize(path: str, access: int = os.O_RDONLY) -> Descriptor | None:
     try:
         descriptor.is_exclusive = locks.try_exclusive(descriptor.number)
         status = os.fstat(descriptor.number)
-        if descriptor.is_exclusive and stat.S_ISREG(status.st_mode) and is_still(path, status):
+        if descriptor.is_exclusive and stat.S_ISREG(status.st_mode) and status_of(path, status):
             return descriptor
     except BaseException as error:
         # Closing gives up the lock as well.
@@ -227,13 +227,13 @@ def seize(path: str, access: int = os.O_RDONLY) -> Descriptor | None:
     return None
 
 
-def is_still(path: str, status: os.stat_result) -> bool:
-    """Whether a path still names the file that was opened through it."""
+def status_of(path: str, opened: os.stat_result) -> os.stat_result | None:
+    """What a path says now of the file that was opened through it; None where it names that no more."""
     try:
         now = places.status(path)
     except FileNotFoundError:
-        return False
-    return (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev)
+        return None
+    return now if now.st_ino == opened.st_ino and now.st_dev == opened.st_dev else None
 
 
 def _segments(root: Root) -> list[tuple[str, int]]:
