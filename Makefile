@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.10 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-values bench-peers \
+.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-scale bench-values bench-peers \
   bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
@@ -58,6 +58,10 @@ bench: $(VENV)/.bench
 # Values of many small parts, beside pickle's own dump and load.
 bench-values: $(VENV)/.bench
 	$(BIN)/python -m bodega_bench.values
+
+# Few and many names and runs: what an operation costs wherever it is.
+bench-scale: $(VENV)/.bench
+	$(BIN)/python -m bodega_bench.scale
 
 # The example under Kedro's runners and bodega's.
 bench-tiers: $(VENV)/.bench

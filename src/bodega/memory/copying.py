@@ -8,7 +8,6 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 WORTH_IT = 16 << 20
 """Bytes below which starting threads costs more than they gain."""
@@ -25,6 +24,8 @@ def copy_mapped(descriptor: int, offset: int, views: Sequence[memoryview]) -> in
             file system would be a SIGBUS.
         views: of bytes.
     """
+    from concurrent.futures import ThreadPoolExecutor  # Slow to import, and seldom needed.
+
     import numpy as np  # Its copies release the interpreter's lock.
 
     total = sum(view.nbytes for view in views)
