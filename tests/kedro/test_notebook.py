@@ -57,6 +57,18 @@ def test_the_extension_follows_kedros(opted_in, tmp_path) -> None:
     assert printed.splitlines()[-1] == "elsewhere"
 
 
+def test_the_store_is_that_of_the_environment_that_kedro_was_loaded_with_last(opted_in) -> None:
+    for name in ("one", "two"):
+        opted_in.write(f"conf/{name}/bodega.yml", f"run: {name}\n")
+    loads = [f"%reload_kedro {opted_in.path} --env {name}" for name in ("one", "two")]
+    printed = cells(
+        opted_in, "%load_ext kedro.ipython", loads[0], "%load_ext bodega.kedro", loads[1], "print(store.run)",
+        "store = 'mine'", loads[0], "print(store)",
+    )  # fmt: skip
+    lines = printed.splitlines()
+    assert lines[-1] == "mine" and "two" in lines and sum("Defined 'store'" in line for line in lines) == 2
+
+
 def test_the_magic_defines_it_anew_and_of_any_run(opted_in) -> None:
     bodega.open(run="nightly").put("x", [1])
     printed = cells(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bodega import open as open_store
 
@@ -26,8 +26,15 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     _define(ipython, find_store(ipython.user_ns))
 
 
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Leave ``store`` as it is from now on."""
+    _Follower.of(ipython).stop()
+
+
 def bodega(line: str, local_ns: Mapping[str, Any] | None = None) -> None:
-    r"""Define ``store``, anew after ``%reload_kedro``; of another run where one is named: ``%bodega nightly-42``.
+    r"""Define ``store``; of another run than the project's where one is named: ``%bodega nightly-42``.
+
+    After ``%reload_kedro`` it is defined anew by itself, unless the name stands for something else by then.
 
     Args:
         line: the name of a run, or nothing for the project's own.
@@ -62,6 +69,40 @@ def find_store(variables: Mapping[str, Any]) -> Store:
     return Project.of(context).place().open()
 
 
+class _Follower:
+    """Defines ``store`` anew in a cell's wake when Kedro has another context: it would stay that of the old environment."""
+
+    _followers: ClassVar[dict[int, _Follower]] = {}
+
+    def __init__(self, ipython: InteractiveShell) -> None:
+        self._ipython = ipython
+        self._context: object = None
+        self._store: Store | None = None
+        ipython.events.register("post_run_cell", self._follow)
+
+    @classmethod
+    def of(cls, ipython: InteractiveShell) -> _Follower:
+        """The one of a shell."""
+        if id(ipython) not in cls._followers:
+            cls._followers[id(ipython)] = cls(ipython)
+        return cls._followers[id(ipython)]
+
+    def note(self, store: Store) -> None:
+        """Follow Kedro from here on."""
+        self._store, self._context = store, self._ipython.user_ns.get("context")
+
+    def stop(self) -> None:
+        """Follow nobody."""
+        self._ipython.events.unregister("post_run_cell", self._follow)
+        self._followers.pop(id(self._ipython))
+
+    def _follow(self, _result: object = None) -> None:
+        variables = self._ipython.user_ns
+        if variables.get("context") is not self._context and variables.get("store") is self._store:
+            _define(self._ipython, find_store(variables))
+
+
 def _define(ipython: InteractiveShell, store: Store) -> None:
     ipython.push({"store": store})  # type: ignore[no-untyped-call]
+    _Follower.of(ipython).note(store)
     print(f"Defined 'store': run {store.run!r} of {store.root}, {len(store)} objects.")
