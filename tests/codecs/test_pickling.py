@@ -423,6 +423,7 @@ def test_functions_that_load_elsewhere_are_refused(store, tmp_path):
     assert store(data).get().load() == [1, 2]
 
 
+@pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support:DeprecationWarning")
 def test_state_without_an_end_is_kept(store):
     counter = itertools.count(5)
     next(counter)
