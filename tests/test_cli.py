@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -557,3 +558,16 @@ def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
     done = subprocess.run([*CLI, "--help"], capture_output=True, text=True, check=False, env=environment)
     assert "\n  shelf " in done.stdout
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(store: bodega.Store, tmp_path: Path) -> None:
+    """Nobody's ``/dev/stdout`` becomes a file."""
+    link, target, pipe = tmp_path / "link", tmp_path / "target", tmp_path / "pipe"
+    link.symlink_to(target)
+    assert run("ls", "--output", str(link)).exit_code == 0
+    assert link.is_symlink() and json.loads(target.read_text())["objects"]
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR)
+    assert run("ls", "--output", str(pipe)).exit_code == 0
+    assert json.loads(os.read(descriptor, 1 << 16))["objects"] and stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(descriptor)

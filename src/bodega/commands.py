@@ -346,10 +346,16 @@ def print_json(document: dict[str, Any]) -> None:
 def write_file(file: Path, text: str) -> None:
     """Write a file whole or not at all, in one atomic step; its folder is made where there is none.
 
+    What a link leads to is written, and the link stays; a device or a pipe takes the text.
+
     Raises:
         click.ClickException: it cannot be written.
     """
     try:
+        file = Path(os.path.realpath(file))
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")
+            return
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:

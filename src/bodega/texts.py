@@ -50,7 +50,7 @@ def secret_part(url: str) -> str | None:
     scheme, _, rest = url.partition("://")
     if _user(scheme.lower(), rest) is not None:
         return "a user or a password"
-    return "parameters" if "?" in rest or "#" in rest else None
+    return "parameters" if any(each in rest for each in "?#;") else None
 
 
 def clean(text: str) -> str:

@@ -802,3 +802,22 @@ def test_a_lower_folder_that_is_not_understood_is_refused(root, tmp_path, spill)
 def test_a_text_is_no_yes(root, option):
     with pytest.raises(SettingsError, match=f"{option}= is True or False"):
         bodega.open(root, **{option: "no"})
+
+
+def test_a_handle_with_tiers_of_its_own_moves_nothing_that_others_put(root, tmp_path):
+    """Those who have opened the root without its tiers would not find it."""
+    mine = bodega.open(root, run="mine")
+    mine.put("a", np.full(1_000_000, 7.0))
+    other = bodega.open(root, run="other", capacity="24MiB", spill=tmp_path / "other")
+    for number in range(4):
+        other.put(f"n{number}", np.full(1_000_000, float(number)))
+    assert mine["a"][0] == 7.0 and mine.names() == ["a"]
+    assert [other[f"n{number}"][0] for number in range(4)] == [0.0, 1.0, 2.0, 3.0]
+    assert other._stack.lower[0].runs() == ["other"]
+
+
+def test_the_root_of_another_store_is_no_lower_tier(root, tmp_path):
+    bodega.open(tmp_path / "theirs").put("q", "precious")
+    with pytest.raises(SettingsError, match="the root of a store that has objects"):
+        bodega.open(root, spill=tmp_path / "theirs")
+    assert bodega.open(tmp_path / "theirs")["q"] == "precious"

@@ -13,6 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 # Any type of C that owns a descriptor would do: these neither look at the file nor warn when they are dropped.
@@ -22,6 +23,7 @@ else:
     _own = select.kqueue.fromfd
 
 _opened: set[weakref.ref[Descriptor]] = set()
+_watched: set[str] = set()
 
 
 class Descriptor:
@@ -67,10 +69,22 @@ def _all() -> list[Descriptor]:
     return [descriptor for reference in list(_opened) if (descriptor := reference()) is not None]
 
 
+def watch(root: str) -> None:
+    """Let a forked child close whatever it has open of a root's locks, drafts and warm segments."""
+    _watched.update(f"{root}/{part}/" for part in ("locks", "tmp", "pool"))
+
+
 def _close_in_child() -> None:
     """A copy would keep a lock or a deleted file alive; and what its parent holds a child must not undo."""
     for descriptor in _all():
         descriptor.close()
+    # Another thread may have been between opening a file and noting it, as the parent was forked.
+    prefixes = tuple(_watched)
+    with suppress(OSError):  # There is no /proc.
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # That of the folder is closed by now.
+                if os.readlink(f"/proc/self/fd/{number}").startswith(prefixes):
+                    os.close(int(number))
 
 
 os.register_at_fork(after_in_child=_close_in_child)

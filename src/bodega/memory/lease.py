@@ -18,7 +18,7 @@ import sys
 import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from bodega.memory import libc
 
@@ -38,14 +38,35 @@ class Mapping(mmap.mmap):
     anchor: Mapping | None = None
 
 
-_leased: WeakValueDictionary[tuple[int, int], Mapping] = WeakValueDictionary()
-"""By device and inode of its file: the anchor, or else the one mapping there is. A child's are its own as well."""
+_leased: dict[tuple[int, int], ref[Mapping]] = {}
+"""By device and inode of its file: the anchor, or else the one mapping there is. A child's are its own as well.
+
+References without a callback, which would be Python in the middle of anything, and swallow an interrupt.
+"""
+_look_at = 1024
+"""Entries at which those of dead mappings are looked for."""
 
 
 def anchor_of(status: os.stat_result) -> Mapping | None:
     """What holds the shared lock of a file in this process already, for as long as it is held on to."""
-    found = _leased.get((status.st_dev, status.st_ino))
+    found = _living((status.st_dev, status.st_ino))
     return found if found is not None and found.is_anchor else None
+
+
+def _living(key: tuple[int, int]) -> Mapping | None:
+    reference = _leased.get(key)
+    return None if reference is None else reference()
+
+
+def _note(key: tuple[int, int], mapping: Mapping) -> None:
+    global _look_at
+    if len(_leased) >= _look_at:
+        for each, reference in list(_leased.items()):
+            if reference() is None:
+                _leased.pop(each, None)
+        # So that many living ones are not looked through with each get.
+        _look_at = max(1024, 2 * len(_leased))
+    _leased[key] = ref(mapping)
 
 
 def lease(
@@ -61,13 +82,13 @@ def lease(
         anchor: what `anchor_of` said, if anything.
     """
     mapping, key = map_private(descriptor, length, capabilities), (status.st_dev, status.st_ino)
-    if anchor is None and key in _leased:
+    if anchor is None and _living(key) is not None:
         with suppress(OSError):  # Without one this mapping keeps the lock by itself.
             anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
             anchor.is_anchor = True
-            _leased[key] = anchor
+            _note(key, anchor)
     elif anchor is None:
-        _leased[key] = mapping
+        _note(key, mapping)
     mapping.anchor = anchor
     return mapping
 

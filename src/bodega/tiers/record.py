@@ -91,6 +91,11 @@ def claim(lower: Root, owner: Root) -> None:
                 f"The folder {lower.path} is the lower tier of another store, {found}: their objects would be mixed up. "
                 "Name another folder (spill=), or remove that store first."
             )
+        if found is None and not _is_empty(lower):
+            raise SettingsError(
+                f"The folder {lower.path} is the root of a store that has objects, and not a lower tier: they would be "
+                "taken for what was moved down, and dropped with it. Name another folder (spill=)."
+            )
         _write(lower, _OWNER, {"root": here})
 
 

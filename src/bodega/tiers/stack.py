@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 
 from bodega import events, layout
 from bodega.codecs import Sink
@@ -38,7 +38,7 @@ from bodega.names import is_record
 from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import note_below
+from bodega.tiers.record import note_below, recall
 from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Pieces, write_pieces
 
@@ -64,7 +64,9 @@ class TierStack:
     def __init__(self, top: DirectoryTier, lower: Sequence[Tier] = (), spill: Sequence[str] = ()) -> None:
         self.top = top
         self.lower = tuple(lower)
-        self._unnoted = tuple(spill)
+        self._spill = self._unnoted = tuple(spill)
+        self._runs: set[str] = set()
+        """Runs that were put into by this handle."""
         self._tiers: tuple[Tier, ...] = (top, *lower)
         self._folders = [tier for tier in self._tiers if isinstance(tier, DirectoryTier)]
         self._oldest = 0
@@ -110,6 +112,7 @@ class TierStack:
             if persist:
                 raise self._nothing_durable(name)
             return self.top.put(run, name, encode, seal=seal)
+        self._runs.add(run)
         for tier in self.lower:
             tier.check(run, name)
         replacing = partial(self._replacing, run=run, name=name, persist=persist)
@@ -137,6 +140,7 @@ class TierStack:
         """
         if persist and not self.lower:
             raise self._nothing_durable(name)
+        self._runs.add(run)
         for tier in self.lower:
             tier.check(run, name)
         return write_pieces(self._folders, run, name, partial(self._replacing, run=run, name=name, persist=persist))
@@ -460,7 +464,7 @@ class TierStack:
         for entry in tier.by_age():
             if freed >= aim:
                 break
-            if entry.pinned:
+            if entry.pinned or not (self._moves_all or entry.run in self._runs):
                 continue
             try:
                 freed += self._move_down(tier, below, entry.run, entry.name)
@@ -511,9 +515,15 @@ class TierStack:
                 below.set_time_to_live(run, seconds)
         return stored.status
 
+    @cached_property
+    def _moves_all(self) -> bool:
+        """Whether all who open the root find what lies in these tiers: else only what was put by this handle may go there."""
+        return list(recall(self.top.root).get("spill", ())) == list(self._spill)
+
     def _note_below(self) -> None:
         """Let the root know, before the first object of this handle goes below, that there are some."""
         if self._unnoted:
+            _ = self._moves_all  # As it was before.
             note_below(self.top.root, self._unnoted)
             self._unnoted = ()
 
