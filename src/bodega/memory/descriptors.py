@@ -11,9 +11,9 @@ import os
 import select
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 
 # Any type of C that owns a descriptor would do: these neither look at the file nor warn when they are dropped.
@@ -22,12 +22,23 @@ if sys.platform == "linux":
 else:
     _own = select.kqueue.fromfd
 
-_opened: set[weakref.ref[Descriptor]] = set()
-_watched: set[str] = set()
+_MOVING = -2
+"""The number of a descriptor that is just being opened or closed."""
+_PAUSE, _PATIENCE = 20e-6, 1.0
+"""Seconds between two looks, and for which a fork and what is opened or closed wait for each other at most."""
+
+_known: dict[int, weakref.ref[Descriptor]] = {}
+"""By number; one that has none yet by its thread. What has been closed stays until another takes its place."""
+_forking: dict[int, float] = {}
+"""The threads that fork at this moment, and until when others stand still for them."""
 
 
 class Descriptor:
-    """An open file of this process and of no child; `number` is -1 once it is closed.
+    """An open file of this process and of no child; `number` is negative when it is closed.
+
+    Python lets other threads run in the middle of open(2) and close(2). A child that was forked there would keep a copy
+    which nobody knows of, with a lock or the memory of a deleted file: so a fork waits until nothing is moving, and
+    nothing moves while a thread forks.
 
     Args:
         path: what is opened, relative to ``folder`` where that is given.
@@ -39,19 +50,50 @@ class Descriptor:
     __slots__ = ("__weakref__", "_owner", "is_exclusive", "number", "thread")
 
     def __init__(self, path: str, flags: int, mode: int = 0o600, folder: int | None = None) -> None:
-        call = os.open if folder is None else partial(os.open, dir_fd=folder)
-        self._owner = next(map(_own, map(call, (path,), (flags | os.O_CLOEXEC,), (mode,))))
-        self.number: int = self._owner.fileno()
         self.thread = threading.get_ident()
         self.is_exclusive = False
         """Whether it has the exclusive lock of its file."""
-        # Goes with this object, without a step of Python.
-        _opened.add(weakref.ref(self, _opened.discard))
+        self.number: int = _MOVING
+        _known[self.thread] = reference = weakref.ref(self)
+        if _forking:
+            self._wait()
+        try:
+            if folder is None:
+                self._owner = next(map(_own, map(os.open, (path,), (flags,), (mode,))))
+            else:
+                self._owner = next(map(_own, map(partial(os.open, dir_fd=folder), (path,), (flags,), (mode,))))
+        except BaseException:
+            self.number = -1
+            raise
+        # Known by its number before it stops moving.
+        number = self._owner.fileno()
+        _known[number] = reference
+        self.number = number
 
     def close(self) -> None:
         """Close it, if it is open."""
+        self.number = _MOVING
+        if _forking:
+            self._wait()
+        try:
+            self._owner.close()
+        finally:
+            self.number = -1
+
+    def _wait(self) -> None:
+        """Stand still while another thread forks."""
+        thread = threading.get_ident()
+        # Says that it moves before it looks, as a fork says that it comes before it looks: one of them sees the other.
+        while thread not in _forking and any(time.monotonic() < end for end in list(_forking.values())):
+            self.number = -1
+            time.sleep(_PAUSE)
+            self.number = _MOVING
+
+    def forget(self) -> None:
+        """Close the copy of a forked child, whatever its parent was about to do with it."""
         self.number = -1
-        self._owner.close()
+        if hasattr(self, "_owner"):
+            self._owner.close()
 
     def __index__(self) -> int:
         return self.number
@@ -66,25 +108,27 @@ def of_this_thread() -> Iterator[Descriptor]:
 
 
 def _all() -> list[Descriptor]:
-    return [descriptor for reference in list(_opened) if (descriptor := reference()) is not None]
+    return [descriptor for reference in list(_known.values()) if (descriptor := reference()) is not None]
 
 
-def watch(root: str) -> None:
-    """Let a forked child close whatever it has open of a root's locks, drafts and warm segments."""
-    _watched.update(f"{root}/{part}/" for part in ("locks", "tmp", "pool"))
+def _before_fork() -> None:
+    # An open may hang, as of a file of a stuck disk; or have a lock that another library takes before each fork.
+    thread, end = threading.get_ident(), time.monotonic() + _PATIENCE
+    _forking[thread] = end
+    while any(each.number == _MOVING and each.thread != thread for each in _all()) and time.monotonic() < end:
+        time.sleep(_PAUSE)
 
 
-def _close_in_child() -> None:
+def _after_fork() -> None:
+    _forking.pop(threading.get_ident(), None)
+
+
+def _in_child() -> None:
     """A copy would keep a lock or a deleted file alive; and what its parent holds a child must not undo."""
+    _forking.clear()
     for descriptor in _all():
-        descriptor.close()
-    # Another thread may have been between opening a file and noting it, as the parent was forked.
-    prefixes = tuple(_watched)
-    with suppress(OSError):  # There is no /proc.
-        for number in os.listdir("/proc/self/fd"):
-            with suppress(OSError):  # That of the folder is closed by now.
-                if os.readlink(f"/proc/self/fd/{number}").startswith(prefixes):
-                    os.close(int(number))
+        descriptor.forget()
+    _known.clear()
 
 
-os.register_at_fork(after_in_child=_close_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, UnsupportedPlatform
 from bodega.memory import places
 from bodega.memory.capabilities import Capabilities, probe
-from bodega.memory.descriptors import Descriptor, watch
+from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import foreign, gone
@@ -344,7 +344,6 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         facts = _enter(folder, group)
         kind = SharedRoot if facts.group else Root
         root = kind(folder, facts.portable_names, Capabilities(), facts.group, warm)
-        watch(os.path.realpath(folder))
         # A sweep must neither remove the files that are tried on, nor hold the locks that are tried.
         with root.temporary_names():
             return replace(root, capabilities=probe(root.tmp))
