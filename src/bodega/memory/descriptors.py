@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import select
 import sys
-import threading
 import time
-import weakref
 from collections.abc import Iterator
 from functools import partial
+from threading import get_ident
+from weakref import ref
 
 # Any type of C that owns a descriptor would do: these neither look at the file nor warn when they are dropped.
 if sys.platform == "linux":
@@ -27,7 +27,7 @@ _MOVING = -2
 _PAUSE, _PATIENCE = 20e-6, 1.0
 """Seconds between two looks, and for which a fork and what is opened or closed wait for each other at most."""
 
-_known: dict[int, weakref.ref[Descriptor]] = {}
+_known: dict[int, ref[Descriptor]] = {}
 """By number; one that has none yet by its thread. What has been closed stays until another takes its place."""
 _forking: dict[int, float] = {}
 """The threads that fork at this moment, and until when others stand still for them."""
@@ -50,11 +50,11 @@ class Descriptor:
     __slots__ = ("__weakref__", "_owner", "is_exclusive", "number", "thread")
 
     def __init__(self, path: str, flags: int, mode: int = 0o600, folder: int | None = None) -> None:
-        self.thread = threading.get_ident()
+        self.thread = thread = get_ident()
         self.is_exclusive = False
         """Whether it has the exclusive lock of its file."""
         self.number: int = _MOVING
-        _known[self.thread] = reference = weakref.ref(self)
+        _known[thread] = reference = ref(self)
         if _forking:
             self._wait()
         try:
@@ -82,7 +82,7 @@ class Descriptor:
 
     def _wait(self) -> None:
         """Stand still while another thread forks."""
-        thread = threading.get_ident()
+        thread = get_ident()
         # Says that it moves before it looks, as a fork says that it comes before it looks: one of them sees the other.
         while thread not in _forking and any(time.monotonic() < end for end in list(_forking.values())):
             self.number = -1
@@ -103,7 +103,7 @@ class Descriptor:
 
 def of_this_thread() -> Iterator[Descriptor]:
     """The descriptors that this thread has open."""
-    thread = threading.get_ident()
+    thread = get_ident()
     return (each for each in _all() if each.thread == thread and each.number >= 0)
 
 
@@ -113,14 +113,14 @@ def _all() -> list[Descriptor]:
 
 def _before_fork() -> None:
     # An open may hang, as of a file of a stuck disk; or have a lock that another library takes before each fork.
-    thread, end = threading.get_ident(), time.monotonic() + _PATIENCE
+    thread, end = get_ident(), time.monotonic() + _PATIENCE
     _forking[thread] = end
     while any(each.number == _MOVING and each.thread != thread for each in _all()) and time.monotonic() < end:
         time.sleep(_PAUSE)
 
 
 def _after_fork() -> None:
-    _forking.pop(threading.get_ident(), None)
+    _forking.pop(get_ident(), None)
 
 
 def _in_child() -> None:

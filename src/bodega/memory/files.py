@@ -93,7 +93,8 @@ class Draft:
                 locks.release(descriptor)
             else:
                 descriptor.close()
-            locks.say_where(error, self._path or str(self._root.path / "tmp"))
+            if error is not None:
+                locks.say_where(error, self._path or str(self._root.path / "tmp"))
 
     def _undo(self) -> None:
         # What fails here the next sweep finds, and the error that led here is the one to hear of.
@@ -202,7 +203,7 @@ class Draft:
         if synced:
             os.fsync(self._number)
         displaced = None
-        run = os.path.basename(folder)
+        run = folder[folder.rindex("/") + 1 :]
         for _ in range(_TRIES):
             try:
                 with name_lock(self._root, f"{folder}/{filename}"):
@@ -322,7 +323,7 @@ def _size(path: str) -> int | None:
 
 def name_lock(root: Root, path: str) -> locks.Exclusive:
     """The lock under which every change of a name does its last check and its rename."""
-    within = path[len(str(root.path)) + len("/runs") :]
+    within = path[path.rindex("/", 0, path.rindex("/")) :]
     return _stripe(root, zlib.crc32(within.encode("utf-8", "surrogateescape")) % _STRIPES)
 
 

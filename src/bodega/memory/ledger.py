@@ -31,10 +31,9 @@ class Count:
     Add before they come and after they are gone, so that a crash in between leaves the count too high.
     """
 
-    __slots__ = ("_descriptor", "_lock", "_path", "total")
+    __slots__ = ("_descriptor", "_lock", "total")
 
     def __init__(self, root: Root) -> None:
-        self._path = places.join(root.locks, "usage")
         self._lock = root.lock("usage", _WHAT)
 
     def __enter__(self) -> Count:  # noqa: PYI034 - Self is of Python 3.11
@@ -62,7 +61,7 @@ class Count:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise no_room(self._path, _WHAT) from error
+            raise no_room(self._lock.path, _WHAT) from error
         self.total = total
 
 

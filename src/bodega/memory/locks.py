@@ -130,23 +130,23 @@ class Exclusive:
         mode: of a lock file that is made.
     """
 
-    __slots__ = ("_deadline", "_descriptor", "_mode", "_path", "_what")
+    __slots__ = ("_deadline", "_descriptor", "_mode", "_what", "path")
     _try = staticmethod(try_exclusive)
     _is_exclusive = True
 
     def __init__(self, path: str, what: str, deadline: float | None = None, mode: int = 0o600) -> None:
-        self._path, self._what, self._deadline, self._mode = path, what, deadline, mode
+        self.path, self._what, self._deadline, self._mode = path, what, deadline, mode
 
     def __enter__(self) -> Descriptor:
         self._descriptor = descriptor = self.open()
         try:
             if not self._try(descriptor.number):
-                patience = Patience(self._path, self._what, self._deadline, os.fstat(descriptor.number))
+                patience = Patience(self.path, self._what, self._deadline, os.fstat(descriptor.number))
                 while not self._try(descriptor.number):
                     patience.wait()
         except BaseException as error:
             descriptor.close()
-            say_where(error, self._path)
+            say_where(error, self.path)
             raise
         descriptor.is_exclusive = self._is_exclusive
         return descriptor
@@ -154,21 +154,21 @@ class Exclusive:
     def open(self) -> Descriptor:
         """Open the lock file, made where it is missing, without taking the lock."""
         try:
-            descriptor = open_file(self._path, _LOCK_FILE, self._mode)
-            if type(self._path) is not str:
+            descriptor = open_file(self.path, _LOCK_FILE, self._mode)
+            if type(self.path) is not str:
                 status = os.fstat(descriptor.number)
                 if not stat.S_ISREG(status.st_mode):
-                    raise foreign(self._path, self._what)
+                    raise foreign(self.path, self._what)
                 if status.st_mode & 0o777 != self._mode and status.st_uid == os.getuid():
                     os.fchmod(descriptor.number, self._mode)
         except FileNotFoundError as error:
             # Its folder is not made anew here: others may still hold locks of the old one.
-            raise gone(os.path.dirname(os.path.dirname(self._path))) from error
+            raise gone(os.path.dirname(os.path.dirname(self.path))) from error
         except OSError as error:
             if error.errno in FULL:
-                raise no_room(self._path, self._what) from error
+                raise no_room(self.path, self._what) from error
             if error.errno in FOREIGN:
-                raise foreign(self._path, self._what) from error
+                raise foreign(self.path, self._what) from error
             raise
         return descriptor
 
@@ -177,7 +177,7 @@ class Exclusive:
     ) -> None:
         release(self._descriptor)
         if error is not None:
-            say_where(error, self._path)
+            say_where(error, self.path)
 
 
 class Shared(Exclusive):

@@ -151,7 +151,7 @@ class Root:
 
     def lock(self, name: str, what: str, deadline: float | None = None, *, shared: bool = False) -> Exclusive:
         """The lock of a lock file; see `locks.Exclusive` and `locks.Shared`."""
-        return (Shared if shared else Exclusive)(places.join(self.locks, name), what, deadline)
+        return (Shared if shared else Exclusive)(f"{self.locks}/{name}", what, deadline)
 
     def free(self) -> int:
         """Bytes that this user can still write to the file system."""

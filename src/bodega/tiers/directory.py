@@ -42,17 +42,14 @@ class DirectoryTier:
 
     def __init__(self, root: Root, capacity: int | None = None) -> None:
         self.root = root
+        self.url = str(root.path)
+        """Its folder."""
         self.admission = Admission(root, capacity)
 
     @property
     def capacity(self) -> int:
         """Bytes that all segments of the root may take together."""
         return self.admission.capacity
-
-    @property
-    def url(self) -> str:
-        """Its folder."""
-        return str(self.root.path)
 
     def put(
         self,

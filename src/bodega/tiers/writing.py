@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -31,10 +32,15 @@ def describe(tier: str, run: str, name: str, encoded: layout.Encoded, stream_len
         nbytes=stream_length + sum(buffer.nbytes for buffer in encoded.buffers),
         kind=encoded.kind,
         created=datetime.now(timezone.utc),
-        producer=layout.Producer(os.getpid(), os.uname().nodename, current_task.get()),
+        producer=layout.Producer(os.getpid(), _host(), current_task.get()),
         schema=encoded.schema,
         tier=tier,
     )
+
+
+@cache
+def _host() -> str:
+    return os.uname().nodename
 
 
 class StreamSink:
