@@ -26,8 +26,9 @@ def busy(store):
     def work(number):
         try:
             while not done.is_set():
-                store.put(f"small-{number}", b"x" * 2000)
-                store.get(f"small-{number}")
+                for _ in range(50):
+                    store.put(f"small-{number}", b"x" * 2000)
+                    store.get(f"small-{number}")
                 store.put(f"large-{number}", LARGE)
                 store.delete(f"large-{number}")
                 store.sweep()
