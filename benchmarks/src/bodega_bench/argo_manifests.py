@@ -32,6 +32,7 @@ _CHECKOUT = Path(__file__).parents[3]
 """The benchmarks run from a checkout, of which the image gets wheels."""
 _MINIO = "bench-minio"
 _KEYS = "bench-keys"
+_OF_WORKFLOW = "uid-of-the-workflow"
 _PORT = 9000
 _REGION = "us-east-1"
 
@@ -107,7 +108,7 @@ def write_settings(project: Path, medium: Medium, deployment: dict[str, Any]) ->
             "AWS_ENDPOINT_URL": f"http://{_MINIO}:{_PORT}",
             "AWS_DEFAULT_REGION": _REGION,
             # Argo writes the workflow's uid into it, so that runs do not meet.
-            PREFIX_VARIABLE: f"s3://{BUCKET}/{{{{workflow.uid}}}}",
+            PREFIX_VARIABLE: f"s3://{BUCKET}/{_OF_WORKFLOW}",
         }
     settings = project / "conf" / medium.environment / "bodega.yml"
     settings.write_text(yaml.safe_dump({"deployment": deployment}, sort_keys=False), encoding="utf-8")
@@ -131,6 +132,8 @@ def _generate(project: Path, medium: Medium, file: Path) -> Path:
     done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.ClickException(f"The workflow of {medium.title} cannot be generated:\n{done.stdout}{done.stderr}")
+    # Settings go to pods as they are; this one is for Argo to fill in.
+    file.write_text(file.read_text(encoding="utf-8").replace(_OF_WORKFLOW, "{{workflow.uid}}"), encoding="utf-8")
     return file
 
 
