@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from types import TracebackType
 
 from bodega.errors import RootError
 from bodega.memory import libc
@@ -62,16 +63,33 @@ def _where(path: str) -> tuple[str, int | None]:
     return (path.name, path.folder.number) if isinstance(path, Place) else (path, None)
 
 
+class _naming:  # noqa: N801 - reads as the statement it is
+    """Gives an error the whole path, where the call was told a folder and a name."""
+
+    __slots__ = ("_path", "_second")
+
+    def __init__(self, path: str, second: str | None = None) -> None:
+        self._path, self._second = path, second
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            error.filename = self._path
+            if self._second is not None:
+                error.filename2 = self._second
+            elif error.filename2 is not None:
+                del error.filename2  # Set to None it would be shown as a name.
+
+
 def open_file(path: str, flags: int, mode: int = 0o600) -> Descriptor:
     """Open a file; as open(2)."""
     if type(path) is str:
         return Descriptor(path, flags, mode)
     name, folder = _where(path)
-    try:
+    with _naming(path):
         return Descriptor(name, flags, mode, folder)
-    except OSError as error:
-        error.filename = path
-        raise
 
 
 def status(path: str) -> os.stat_result:
@@ -79,11 +97,8 @@ def status(path: str) -> os.stat_result:
     if type(path) is str:
         return os.stat(path, follow_symlinks=False)
     name, folder = _where(path)
-    try:
+    with _naming(path):
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        error.filename = path
-        raise
 
 
 def exists(path: str) -> bool:
@@ -98,35 +113,28 @@ def exists(path: str) -> bool:
 def unlink(path: str) -> None:
     """Take a file's name away."""
     if type(path) is str:
-        return os.unlink(path)
+        os.unlink(path)
+        return
     name, folder = _where(path)
-    try:
+    with _naming(path):
         os.unlink(name, dir_fd=folder)
-    except OSError as error:
-        error.filename = path
-        raise
 
 
 def rename(source: str, target: str) -> None:
     """Move a file or a folder, over what is there."""
     if type(source) is type(target) is str:
-        return os.rename(source, target)
+        os.rename(source, target)
+        return
     (name, folder), (new, into) = _where(source), _where(target)
-    try:
+    with _naming(source, target):
         os.rename(name, new, src_dir_fd=folder, dst_dir_fd=into)
-    except OSError as error:
-        error.filename, error.filename2 = source, target
-        raise
 
 
 def exchange(first: str, second: str) -> None:
     """Let two names swap their files in one step."""
     (name, folder), (other, of_other) = _where(first), _where(second)
-    try:
+    with _naming(first, second):
         libc.rename_exchange(name, other, folder, of_other)
-    except OSError as error:
-        error.filename, error.filename2 = first, second
-        raise
 
 
 def link(descriptor: Descriptor, path: str) -> None:
@@ -134,7 +142,7 @@ def link(descriptor: Descriptor, path: str) -> None:
     name, folder = _where(path)
     # ``os.link`` calls linkat(2), which follows the link in ``/proc``, only when it is passed a folder's descriptor; any
     # will do for an absolute path.
-    try:
+    with _naming(path):
         os.link(
             f"/proc/self/fd/{descriptor.number}",
             name,
@@ -142,49 +150,34 @@ def link(descriptor: Descriptor, path: str) -> None:
             dst_dir_fd=folder,
             follow_symlinks=True,
         )
-    except OSError as error:
-        error.filename, error.filename2 = path, None
-        raise
 
 
 def make_folder(path: str, mode: int = 0o700) -> None:
     """Make one folder; those above it must be there."""
     name, folder = _where(path)
-    try:
+    with _naming(path):
         os.mkdir(name, mode, dir_fd=folder)
-    except OSError as error:
-        error.filename = path
-        raise
 
 
 def remove_folder(path: str) -> None:
     """Remove an empty folder."""
     name, folder = _where(path)
-    try:
+    with _naming(path):
         os.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        error.filename = path
-        raise
 
 
 def scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     """As ``os.scandir``."""
     if not isinstance(folder, Place):
         return os.scandir(folder)
-    try:
+    with _naming(folder):
         return os.scandir(folder.folder.number)
-    except OSError as error:
-        error.filename = folder
-        raise
 
 
 def listing(folder: str) -> list[str]:
     """The names in a folder."""
-    try:
+    with _naming(folder):
         return os.listdir(folder.folder.number if isinstance(folder, Place) else folder)
-    except OSError as error:
-        error.filename = folder
-        raise
 
 
 def may_change(found: os.stat_result) -> bool:
