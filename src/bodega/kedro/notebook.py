@@ -26,11 +26,6 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     _define(ipython, find_store(ipython.user_ns))
 
 
-def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Leave ``store`` as it is from now on."""
-    _Follower.of(ipython).stop()
-
-
 def bodega(line: str, local_ns: Mapping[str, Any] | None = None) -> None:
     r"""Define ``store``; of another run than the project's where one is named: ``%bodega nightly-42``.
 
@@ -90,11 +85,6 @@ class _Follower:
     def note(self, store: Store) -> None:
         """Follow Kedro from here on."""
         self._store, self._context = store, self._ipython.user_ns.get("context")
-
-    def stop(self) -> None:
-        """Follow nobody."""
-        self._ipython.events.unregister("post_run_cell", self._follow)
-        self._followers.pop(id(self._ipython))
 
     def _follow(self, _result: object = None) -> None:
         variables = self._ipython.user_ns
