@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from bodega.errors import IncompleteInstallation
+from bodega.texts import install
 
 _PACKAGE = Path(__file__).parent
 _PLACES = (
@@ -28,7 +29,7 @@ def copy_example(target: Path) -> Path:
     if source is None:
         raise IncompleteInstallation(
             f"The example project is not in this installation (looked in {' and '.join(map(str, _PLACES))}): "
-            "install bodega again, pip install 'bodega[demo]', or use a checkout."
+            f"install bodega again ({install('bodega[demo]')}), or use a checkout."
         )
     shutil.copytree(source, target, ignore=_left_behind, dirs_exist_ok=True)
     return target

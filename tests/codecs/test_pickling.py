@@ -512,18 +512,19 @@ def test_a_missing_extra_says_what_to_install():
         from io import BytesIO
         from bodega.codecs import decode, encode
         from bodega.errors import CannotRebuild, NotShareable
+        from bodega.texts import install
         for value in (pd.DataFrame({"a": [1]}), [pd.Series([1])]):
             try:
                 encode(value, BytesIO())
             except NotShareable as error:
-                assert "pip install 'bodega[arrow]'" in str(error), error
+                assert install("bodega[arrow]") in str(error), error
             else:
                 raise AssertionError
         stream = b"cbodega.codecs.pandas\\nrestore_arrow_backed\\n."
         try:
             decode({"codec": "pickle", "buffers": 0}, memoryview(stream), [])
         except CannotRebuild as error:
-            assert "pip install 'bodega[arrow]'" in str(error), error
+            assert install("bodega[arrow]") in str(error), error
         else:
             raise AssertionError
     """

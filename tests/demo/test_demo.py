@@ -23,6 +23,7 @@ from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.project import Step
 from bodega.demo.report import Comparison
 from bodega.example import copy_example
+from bodega.texts import install
 
 NODES = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
 COMMAND = [sys.executable, "-c", "from bodega.demo.command import demo; demo()"]
@@ -105,7 +106,7 @@ def test_without_matplotlib_there_is_no_chart_but_a_command(tmp_path: Path, monk
     monkeypatch.setattr(command, "find_spec", lambda _: None)
     result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "matplotlib is not installed: " in result.stdout and "pip install 'bodega[demo]'" in result.stdout
+    assert f"matplotlib is not installed: {install('bodega[demo]')}" in result.stdout
     assert [path.name for path in tmp_path.glob("*.*")] == ["timings.json"]
 
 
@@ -149,7 +150,7 @@ def test_missing_libraries_are_named_with_the_command(monkeypatch: pytest.Monkey
     monkeypatch.setattr(requirements, "find_spec", lambda module: None if module == "kedro" else object())
     result = CliRunner().invoke(demo, ["--output", str(tmp_path)])
     assert result.exit_code == 1
-    assert "needs kedro, which is not installed: " in result.stderr and "pip install 'bodega[demo]'" in result.stderr
+    assert f"needs kedro, which is not installed: {install('bodega[demo]')}" in result.stderr
 
 
 def test_a_missing_example_is_an_error_that_says_where_it_looked(

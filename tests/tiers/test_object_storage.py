@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 import bodega
 from bodega.errors import LayoutError, NotShareable, ObjectNotFound, ObjectReplaced, SettingsError, StoreFull, TierError
+from bodega.texts import install
 from bodega.tiers import object_storage
 from bodega.tiers.object_storage import ObjectStorageTier
 
@@ -373,7 +375,7 @@ def test_a_url_in_an_error_has_no_secrets():
 
 def test_without_obstore_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(SettingsError, match=r"pip install 'bodega\[s3\]'"):
+    with pytest.raises(SettingsError, match=re.escape(install("bodega[s3]"))):
         ObjectStorageTier("s3://bucket/x")
 
 

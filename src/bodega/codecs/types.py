@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from bodega.codecs import constructors
 from bodega.codecs.handles import Handle, handle, module_of, root_module
 from bodega.errors import NotShareable, panics_as_errors
+from bodega.texts import install
 
 Reducer = Callable[[Any], Any]
 """Like ``__reduce__``: a tuple whose function and arguments rebuild the value, or ``NotImplemented``."""
@@ -69,7 +70,7 @@ def _find_traits(cls: type) -> Traits:
 def needs(error: ImportError) -> str | None:
     """What to install for a codec whose library is missing; nothing where something else is."""
     extra = _EXTRAS.get((error.name or "").partition(".")[0])
-    return extra and f"This needs {error.name}, which is not installed here: pip install 'bodega[{extra}]'."
+    return extra and f"This needs {error.name}, which is not installed here: {install(f'bodega[{extra}]')}"
 
 
 def public_name(cls: type) -> str:
