@@ -6,7 +6,7 @@ from tests.k8s._server import Server
 
 from bodega.deployment import Deployment
 from bodega.k8s.argo.workflow import Details, Request
-from bodega.plan import make_plan
+from bodega.kedro.plan import make_plan
 
 
 def identity(*values):
