@@ -11,9 +11,9 @@ from typing import Any
 
 from hera.workflows import models
 
-from bodega.deployment import Deployment, Resources
-from bodega.k8s.argo.expansion import unexpanded
-from bodega.k8s.outputs import MISTAKE
+from bodega.argo.expansion import unexpanded
+from bodega.kubernetes.deployment import Deployment, Resources
+from bodega.kubernetes.outputs import MISTAKE
 from bodega.settings import HOST_VARIABLE, ROOT_VARIABLE, RUN_VARIABLE
 
 HOST_VOLUME = "bodega"

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from bodega.deployment import Deployment, ResourceRule, Resources
+from bodega.argo.lint import lint_file, lint_manifest, read_manifests
+from bodega.argo.manifest import make_manifest, to_yaml
 from bodega.errors import SettingsError
-from bodega.k8s.argo.lint import lint_file, lint_manifest, read_manifests
-from bodega.k8s.argo.manifest import make_manifest, to_yaml
+from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources
 
 TASK, PIPELINE = 1, 0
 """Where the templates of the tasks and of the pipeline are."""

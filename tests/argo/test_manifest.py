@@ -5,13 +5,13 @@ import json
 import pytest
 import yaml
 from kedro.pipeline import node, pipeline
-from tests.k8s.conftest import identity
+from tests.argo.conftest import identity
 
-from bodega.deployment import Deployment, ResourceRule, Resources, Secret, Volume
+from bodega.argo.lint import lint_manifest
+from bodega.argo.manifest import make_manifest, to_yaml
+from bodega.argo.workflow import Details
 from bodega.errors import SettingsError
-from bodega.k8s.argo.lint import lint_manifest
-from bodega.k8s.argo.manifest import make_manifest, to_yaml
-from bodega.k8s.argo.workflow import Details
+from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources, Secret, Volume
 
 
 def template(manifest, name):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from kedro.pipeline import node
 
-from bodega.deployment import Deployment, ResourceRule, Resources, Secret, Volume, parse_deployment
 from bodega.errors import SettingsError
-from bodega.quantities import amount
+from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources, Secret, Volume, parse_deployment
+from bodega.kubernetes.quantities import amount
 
 FULL = {
     "image": "registry.example.com/shop:1.0",
@@ -152,7 +152,7 @@ def test_what_is_not_understood_is_refused_with_what_to_write(values, message) -
 
 
 def test_every_key_is_in_the_documentation() -> None:
-    documented = set(re.findall(r"`([a-z_]+)`", (Path(__file__).parents[1] / "docs/kedro.md").read_text()))
+    documented = set(re.findall(r"`([a-z_]+)`", (Path(__file__).parents[2] / "docs/kedro.md").read_text()))
     keys = {field.name for kind in (Deployment, Resources, ResourceRule, Volume) for field in fields(kind)}
     assert keys - documented == {"rules"}, "which is called tasks"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bodega.errors import SettingsError
-from bodega.quantities import (
+from bodega.kubernetes.quantities import (
     amount,
     check_label_name,
     check_label_value,

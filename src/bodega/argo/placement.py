@@ -13,7 +13,7 @@ from typing import Any
 
 from hera.workflows import models
 
-from bodega.k8s.outputs import BYTES, FOLDER, HOST
+from bodega.kubernetes.outputs import BYTES, FOLDER, HOST
 from bodega.plan import Task
 
 SOURCES = "sources"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bodega.argo.values import Found
 from bodega.errors import did_you_mean
-from bodega.k8s.argo.values import Found
 
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9]{0,127}")
 _PARAMETER = re.compile(r"[-A-Za-z0-9_]+")

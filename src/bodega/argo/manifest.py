@@ -7,12 +7,12 @@ from typing import Any
 import yaml
 from hera.workflows import models
 
-from bodega.deployment import ManifestKind
+from bodega.argo.expansion import refuse_tags
+from bodega.argo.fields import lost_fields
+from bodega.argo.workflow import Request, specification
 from bodega.errors import SettingsError
-from bodega.k8s.argo.expansion import refuse_tags
-from bodega.k8s.argo.fields import lost_fields
-from bodega.k8s.argo.workflow import Request, specification
-from bodega.k8s.names import MAX_LABEL, unique_names
+from bodega.kubernetes.deployment import ManifestKind
+from bodega.kubernetes.names import MAX_LABEL, unique_names
 
 API_VERSION = "argoproj.io/v1alpha1"
 

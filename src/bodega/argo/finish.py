@@ -10,10 +10,10 @@ from typing import Any
 
 from hera.workflows import models
 
-from bodega.deployment import Resources
-from bodega.k8s.argo import placement
-from bodega.k8s.argo.pods import Pods, retries
-from bodega.k8s.outputs import HOST
+from bodega.argo import placement
+from bodega.argo.pods import Pods, retries
+from bodega.kubernetes.deployment import Resources
+from bodega.kubernetes.outputs import HOST
 
 FINISH = "finish"
 _DROP_RUN = "drop-run"

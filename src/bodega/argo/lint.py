@@ -17,9 +17,9 @@ import yaml
 from hera.workflows import models
 from pydantic import BaseModel, ValidationError
 
+from bodega.argo import references, values
+from bodega.argo.fields import lost_fields
 from bodega.errors import SettingsError
-from bodega.k8s.argo import references, values
-from bodega.k8s.argo.fields import lost_fields
 
 _MODELS: dict[str, type[BaseModel]] = {
     "Workflow": models.Workflow,

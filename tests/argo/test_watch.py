@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 import pytest
 from rich.console import Console
 
+from bodega.argo import watch
+from bodega.argo.submit import connect
 from bodega.errors import ClusterError
-from bodega.k8s import watch
-from bodega.k8s.submit import connect
 
 
 def node(name, phase, kind="Pod", *, host=None, children=(), start="00:00:00", end=None, message=""):

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from hera.workflows import models
 
-from bodega.deployment import Deployment, TaskSettings
-from bodega.k8s.argo import finish, placement
-from bodega.k8s.argo.arguments import IMAGE, RUN
-from bodega.k8s.argo.expansion import as_literal, reference
-from bodega.k8s.argo.placement import ANCHOR, Placement
-from bodega.k8s.argo.pods import Pods, retries
-from bodega.k8s.names import unique_names
-from bodega.k8s.outputs import BYTES, HOST
+from bodega.argo import finish, placement
+from bodega.argo.arguments import IMAGE, RUN
+from bodega.argo.expansion import as_literal, reference
+from bodega.argo.placement import ANCHOR, Placement
+from bodega.argo.pods import Pods, retries
+from bodega.kubernetes.deployment import Deployment, TaskSettings
+from bodega.kubernetes.names import unique_names
+from bodega.kubernetes.outputs import BYTES, HOST
 from bodega.plan import Plan, Task
 from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 

@@ -14,8 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bodega.errors import SettingsError
-from bodega.plan import Grouping, GroupingRule, matches
-from bodega.quantities import (
+from bodega.kubernetes.quantities import (
     amount,
     check_label_name,
     check_label_value,
@@ -24,6 +23,7 @@ from bodega.quantities import (
     parse_cpu,
     parse_memory,
 )
+from bodega.plan import Grouping, GroupingRule, matches
 from bodega.sections import Section
 from bodega.settings import parse_duration
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bodega.argo.submit import ArgoServer, Kubernetes, connect
 from bodega.errors import ClusterError
-from bodega.k8s.submit import ArgoServer, Kubernetes, connect
 
 WORKFLOW = {
     "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"generateName": "shop-"},

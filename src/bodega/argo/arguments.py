@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from bodega.argo.expansion import refuse_tags
 from bodega.errors import SettingsError, did_you_mean
-from bodega.k8s.argo.expansion import refuse_tags
 
 IMAGE = "image"
 RUN = "run"

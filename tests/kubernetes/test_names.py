@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bodega.k8s.names import MAX_LABEL, unique_names
+from bodega.kubernetes.names import MAX_LABEL, unique_names
 
 RFC_1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 

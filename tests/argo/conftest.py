@@ -2,10 +2,10 @@
 
 import pytest
 from kedro.pipeline import node, pipeline
-from tests.k8s._server import Server
+from tests.argo._server import Server
 
-from bodega.deployment import Deployment
-from bodega.k8s.argo.workflow import Details, Request
+from bodega.argo.workflow import Details, Request
+from bodega.kubernetes.deployment import Deployment
 from bodega.plan import make_plan
 
 

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from bodega.argo.submit import Cluster
 from bodega.errors import ClusterError
-from bodega.k8s.submit import Cluster
 
 _SERVER_FAILED = 500
 DONE = ("Succeeded", "Failed", "Error")
