@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bodega_bench.peer_reading import FileSignpost, FixedSignpost, Get, Opened, Signpost
+from bodega_bench.store.peer_reading import FileSignpost, FixedSignpost, Get, Opened, Signpost
 
 Results = Callable[[], list[Any]]
 """Waits for what functions in other processes return."""

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from bodega_bench.argo_manifests import argo_manifests
-from bodega_bench.argo_report import argo_report
+from bodega_bench.cluster.manifests import argo_manifests
+from bodega_bench.cluster.report import argo_report
 
 NODES = ["read_houses", "drop_outliers"]
 

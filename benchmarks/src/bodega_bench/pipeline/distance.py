@@ -1,6 +1,6 @@
 """A simulated distance to a server: a line that takes its time and carries only so much.
 
-    python -m bodega_bench.distance HOST PORT LATENCY BANDWIDTH
+    python -m bodega_bench.pipeline.distance HOST PORT LATENCY BANDWIDTH
 
 Run as a process of its own, so that what it costs is not taken from whoever measures. It listens on a port of this
 machine, which it prints, and ends when its standard input does. Every byte arrives half of LATENCY (milliseconds of a
@@ -40,7 +40,7 @@ class Distance:
 def far_away(host: str, port: int, distance: Distance) -> Iterator[int]:
     """A port of this machine that leads to a server at a distance, while the block runs."""
     command = [
-        sys.executable, "-m", "bodega_bench.distance", host, str(port), str(distance.latency), str(distance.bandwidth),
+        sys.executable, "-m", "bodega_bench.pipeline.distance", host, str(port), str(distance.latency), str(distance.bandwidth),
     ]  # fmt: skip
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

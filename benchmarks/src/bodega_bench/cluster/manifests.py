@@ -20,7 +20,7 @@ import yaml
 
 from bodega.commands import print_json
 from bodega.testing.s3_server import BUCKET, KEY, SECRET
-from bodega_bench.argo_report import MEDIUM_LABEL
+from bodega_bench.cluster.report import MEDIUM_LABEL
 from bodega_bench.pipeline.media import MEDIA, PREFIX_VARIABLE, Medium
 from bodega_bench.pipeline.projects import make_project
 
@@ -28,7 +28,7 @@ _ON_A_CLUSTER = tuple(
     medium for medium in MEDIA.values() if medium.place in {"store", "bucket"} and not medium.is_one_run
 )
 """Media that carry tables between pods without a volume of the cluster's."""
-_CHECKOUT = Path(__file__).parents[3]
+_CHECKOUT = Path(__file__).parents[4]
 """The benchmarks run from a checkout, of which the image gets wheels."""
 _MINIO = "bench-minio"
 _KEYS = "bench-keys"

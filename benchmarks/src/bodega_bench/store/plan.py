@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bodega.errors import SettingsError
 from bodega.settings import format_size, parse_size
-from bodega_bench.peers import Peer
+from bodega_bench.store.peers import Peer
 
 FRAME = 100_000_000
 """Bytes of the floats of a frame."""
@@ -16,7 +16,7 @@ MIB = 1 << 20
 _SPARE = 256 * MIB
 """Bytes of memory for what is not the object: interpreters, servers."""
 _READERS = 4
-"""Processes that read at once, and those that write and read, see `bodega_bench.peer_worker`."""
+"""Processes that read at once, and those that write and read, see `bodega_bench.store.peer_worker`."""
 
 STEPS = {
     "new": "put, new",

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bodega_bench.peers import PEERS
-from bodega_bench.store_plan import LEGEND, STEPS
+from bodega_bench.store.peers import PEERS
+from bodega_bench.store.plan import LEGEND, STEPS
 
 Report = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ def write_report(report: Report, output: Path) -> list[Path]:
     """Write the files of a report; returns where they are."""
     plot = None
     if find_spec("matplotlib") is not None:
-        from bodega_bench.store_plot import draw
+        from bodega_bench.store.plot import draw
 
         plot = output / "store.png"
         draw(report, plot)

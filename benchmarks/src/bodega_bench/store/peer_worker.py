@@ -1,6 +1,6 @@
 """A process that measures one system with one kind of object: a line of JSON for each step, as it is done.
 
-Started by `bodega_bench.peer_process` in the environment of that system, hence the few imports. If whoever started it
+Started by `bodega_bench.store.peer_process` in the environment of that system, hence the few imports. If whoever started it
 is killed, its next line has nobody to read it, and it stops its server and goes.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bodega_bench import peer_servers, peer_systems
-from bodega_bench.peer_reading import (
+from bodega_bench.store import peer_servers, peer_systems
+from bodega_bench.store.peer_reading import (
     FLOATS,
     Gate,
     Seen,
@@ -31,7 +31,7 @@ from bodega_bench.peer_reading import (
     read_together,
     total,
 )
-from bodega_bench.peer_systems import Started, System
+from bodega_bench.store.peer_systems import Started, System
 from bodega_bench.timing import times
 
 SYSTEMS: dict[str, Started] = {

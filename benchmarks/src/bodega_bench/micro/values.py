@@ -1,6 +1,6 @@
 """Values of many small parts: put and get beside pickle's own dump to a file and load from it, in the same folder.
 
-Run with ``make bench-values``; words behind it (``python -m benchmarks.values polars arrow``) choose the rows that have
+Run with ``make bench-values``; words behind it (``python -m bodega_bench.micro.values polars arrow``) choose the rows that have
 one in their name. Prints a table and writes ``bench-results/values.json``. The four steps take turns; times and ratios
 are medians, a ratio that of a pair of neighbours.
 """

@@ -58,7 +58,7 @@ PARTS = {"process": "whole process", "run": "run alone", "cpu": "CPU, all proces
 RESULTS = Path("bench-results")
 _REPORT = "BODEGA_BENCH_REPORT"
 _SETTINGS = """
-from benchmarks.runners import Stopwatch
+from bodega_bench.pipeline.runners import Stopwatch
 
 HOOKS = (Stopwatch(),)
 """
@@ -108,7 +108,6 @@ def _kedro_run(project: Path, contender: Contender, multiplier: int, root: str) 
         # Bytecode is cached, as it is for whoever runs a project twice, wherever this machine stands on that.
         "PYTHONDONTWRITEBYTECODE": "",
         "PYTHONPYCACHEPREFIX": os.fspath(project.parent / "bytecode"),
-        "PYTHONPATH": os.fspath(Path(__file__).parents[1]),
         _REPORT: os.fspath(report),
     }
     command = [sys.executable, "-m", "kedro", "run", "--runner", contender.runner, "--env", contender.environment]
@@ -173,8 +172,8 @@ def _machine() -> dict[str, Any]:
 @click.command(
     epilog="""\b
 Examples:
-  python -m benchmarks.runners
-  python -m benchmarks.runners --multiplier 10 --repeats 9
+  python -m bodega_bench.pipeline.runners
+  python -m bodega_bench.pipeline.runners --multiplier 10 --repeats 9
 """
 )
 @click.option("--multiplier", type=click.IntRange(1), default=100, show_default=True, help="Times the 1,460 houses.")

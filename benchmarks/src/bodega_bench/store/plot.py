@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from bodega.settings import format_size
-from bodega_bench.peers import PEERS
-from bodega_bench.store_plan import STEPS
+from bodega_bench.store.peers import PEERS
+from bodega_bench.store.plan import STEPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

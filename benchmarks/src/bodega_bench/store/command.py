@@ -23,11 +23,11 @@ from bodega.commands import print_json
 from bodega.errors import SettingsError
 from bodega_bench.environments import Unavailable
 from bodega_bench.machine import machine, memory_left
-from bodega_bench.peer_process import environment, measuring
-from bodega_bench.peers import PEERS
-from bodega_bench.store_plan import Item, allow, items
-from bodega_bench.store_report import print_report, write_report
-from bodega_bench.store_results import Record, failures, notes, rows, skipped
+from bodega_bench.store.peer_process import environment, measuring
+from bodega_bench.store.peers import PEERS
+from bodega_bench.store.plan import Item, allow, items
+from bodega_bench.store.report import print_report, write_report
+from bodega_bench.store.results import Record, failures, notes, rows, skipped
 
 _OTHERS = ",".join(peer for peer in PEERS if peer != "bodega")
 

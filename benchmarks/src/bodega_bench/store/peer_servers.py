@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from bodega_bench.peer_reading import FileSignpost, FixedSignpost, Get
-from bodega_bench.peer_systems import Results, System, spawned
 from bodega_bench.servers import on_socket
+from bodega_bench.store.peer_reading import FileSignpost, FixedSignpost, Get
+from bodega_bench.store.peer_systems import Results, System, spawned
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What an operation costs in a store of few and of many names and runs: flat is the same cost wherever it is.
 
-Run with ``make bench-scale``; numbers behind it (``python -m bodega_bench.scale 1000 20000``) are the sizes instead of
+Run with ``make bench-scale``; numbers behind it (``python -m bodega_bench.micro.scale 1000 20000``) are the sizes instead of
 those of the module. Prints a table and writes ``bench-results/scale.json``. Times are medians, ratios to the smallest size.
 """
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bodega.tiers.directory import SMALL
-from bodega_bench.peers import PEERS
-from bodega_bench.store_plan import MIB, STEPS, Item
+from bodega_bench.store.peers import PEERS
+from bodega_bench.store.plan import MIB, STEPS, Item
 
 Record = dict[str, Any]
 """What one session of one system with one item measured."""

@@ -20,7 +20,7 @@ import bodega_bench
 from bodega.testing.lifeline import bound, scratch
 from bodega_bench.environments import Unavailable, make_environment
 from bodega_bench.machine import memory_folder
-from bodega_bench.peers import PEERS, Peer
+from bodega_bench.store.peers import PEERS, Peer
 
 _PATIENCE = 600.0
 """Seconds for the next step."""
@@ -69,7 +69,7 @@ def measuring(
     Args:
         name: of the system.
         python: the interpreter of its environment.
-        kind: of the object, see `bodega_bench.peer_worker.make`.
+        kind: of the object, see `bodega_bench.store.peer_worker.make`.
         nbytes: of the object.
         capacity: bytes that a server may hold.
         steps: and the calls of each.
@@ -86,7 +86,7 @@ def measuring(
         place = folder / "system"
         place.mkdir()
         command = [
-            python, "-m", "bodega_bench.peer_worker", name, str(place), str(capacity), kind, str(nbytes), json.dumps(dict(steps)),
+            python, "-m", "bodega_bench.store.peer_worker", name, str(place), str(capacity), kind, str(nbytes), json.dumps(dict(steps)),
             json.dumps(packages(PEERS[name])),
         ]  # fmt: skip
         variables = os.environ | _VARIABLES | {"PYTHONPATH": str(folder / "source")}
