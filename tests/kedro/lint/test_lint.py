@@ -15,7 +15,6 @@ import yaml
 from kedro.framework.startup import bootstrap_project
 
 import bodega
-from bodega.deployment import Deployment
 from bodega.errors import LintError
 from bodega.kedro import plan
 from bodega.kedro.lint import data, deployment
@@ -23,6 +22,7 @@ from bodega.kedro.lint.checks import lint
 from bodega.kedro.lint.findings import refuse_errors
 from bodega.kedro.project import session
 from bodega.kedro.project.session import open_project
+from bodega.kubernetes.deployment import Deployment
 
 NODES = """
 import pickle

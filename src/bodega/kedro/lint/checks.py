@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bodega.deployment import Deployment
 from bodega.errors import PlanError
 from bodega.kedro.lint import data
 from bodega.kedro.lint import deployment as deployed
 from bodega.kedro.lint.findings import Examined, Finding
 from bodega.kedro.project.inventory import take_inventory
+from bodega.kubernetes.deployment import Deployment
 
 if TYPE_CHECKING:
     from bodega.kedro.project.session import OpenedProject

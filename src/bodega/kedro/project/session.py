@@ -28,10 +28,10 @@ from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
-from bodega.deployment import Deployment
 from bodega.errors import PlanError, SettingsError, did_you_mean
 from bodega.kedro.plan import make_plan
 from bodega.kedro.project.place import Place, Project
+from bodega.kubernetes.deployment import Deployment
 from bodega.plan import Grouping, Plan
 
 if TYPE_CHECKING:
