@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.k8s._server import Server
+from tests.argo._server import Server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "house-prices"
 
