@@ -63,10 +63,10 @@ def test_tries_of_a_task_are_one():
 def test_the_tree_has_hosts_durations_tries_and_reasons():
     shown = text({**WORKFLOW, "status": RUNNING})
     assert "ml/shop  Running" in shown
-    assert "make  Succeeded  1min 5s  on host-2  try 2" in shown and "OOMKilled" not in shown
+    assert "make  Succeeded  1 min 5 s  on host-2  try 2" in shown and "OOMKilled" not in shown
     assert "Unschedulable: 0/2 nodes are available" in shown
     shown = text({**WORKFLOW, "status": DONE})
-    assert "ml/shop  Succeeded  1h 2min" in shown
+    assert "ml/shop  Succeeded  1 h 2 min" in shown
     assert shown.index("halve") < shown.index("when it ended") < shown.index("drop-run")
 
 

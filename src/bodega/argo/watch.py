@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from bodega.argo.submit import Cluster
 from bodega.errors import ClusterError
+from bodega.texts import format_duration
 
 _SERVER_FAILED = 500
 DONE = ("Succeeded", "Failed", "Error")
@@ -205,7 +206,7 @@ def _line(phase: str, name: str, seconds: float | None) -> Text:
     mark, style = _MARKS.get(phase, ("?", "yellow"))
     line = Text(f"{mark} ", style=style).append(name, style="default").append(f"  {phase}", style=style)
     if seconds is not None:
-        line.append(f"  {_duration(seconds)}", style="dim")
+        line.append(f"  {format_duration(seconds)}", style="dim")
     return line
 
 
@@ -218,9 +219,3 @@ def _seconds(what: Mapping[str, Any], now: datetime) -> float | None:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes}min" if hours else f"{minutes}min {rest}s" if minutes else f"{rest}s"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bodega.errors import SettingsError
-from bodega.settings import format_size, parse_size
+from bodega.settings import parse_size
+from bodega.texts import format_size
 from bodega_bench.store.peers import Peer
 
 FRAME = 100_000_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from bodega.settings import format_size
+from bodega.texts import format_size
 from bodega_bench.store.peers import PEERS
 from bodega_bench.store.plan import STEPS
 
