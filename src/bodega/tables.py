@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -206,7 +206,7 @@ def _shape(schema: Mapping[str, Any]) -> str:
 
 
 def _age(created: datetime) -> str:
-    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
+    seconds = max(0, int((datetime.now(UTC) - created).total_seconds()))
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -23,7 +23,7 @@ import pickle
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,7 +63,7 @@ def sealed(run: str, name: str, value: object) -> memoryview:
         id=os.urandom(16).hex(),
         nbytes=len(stream) + sum(buffer.nbytes for buffer in encoded.buffers),
         kind=encoded.kind,
-        created=datetime.now(timezone.utc),
+        created=datetime.now(UTC),
         producer=layout.Producer(os.getpid(), os.uname().nodename),
         schema=encoded.schema,
     )

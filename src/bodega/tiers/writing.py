@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,7 @@ def describe(tier: str, run: str, name: str, encoded: layout.Encoded, stream_len
         id=os.urandom(16).hex(),
         nbytes=stream_length + sum(buffer.nbytes for buffer in encoded.buffers),
         kind=encoded.kind,
-        created=datetime.now(timezone.utc),
+        created=datetime.now(UTC),
         producer=layout.Producer(os.getpid(), _host(), current_task.get()),
         schema=encoded.schema,
         tier=tier,
