@@ -30,6 +30,8 @@ from bodega.errors import (
     StoreBusy,
     StoreFull,
     TierError,
+    did_you_mean,
+    nearest,
 )
 from bodega.memory import ledger
 from bodega.memory.root import root_option
@@ -543,12 +545,10 @@ class TierStack:
 
     def _suggest(self, run: str, name: str) -> tuple[list[str], str]:
         """Names of a run that look like one, and what to say to whoever looked for that."""
-        from difflib import get_close_matches  # Slow to import, and seldom needed.
-
         names = [each for each in self.names(run) if not is_record(each)]
-        matches = get_close_matches(name, names[:10_000], n=3)
+        matches = nearest(name, names[:10_000], most=3)
         if matches:
-            return matches, f"Did you mean {', '.join(map(repr, matches))}?"
+            return matches, did_you_mean(name, matches, "", most=3)
         if names:
             look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
             return [], f"The run has {len(names)} others: {look} shows them."
