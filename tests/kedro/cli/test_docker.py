@@ -253,6 +253,12 @@ def test_what_pip_cannot_read_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(dedent(TABLE).replace("dependencies", "dynamic"))
     with pytest.raises(ImageError, match="lists none"):
         find_requirements(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.setuptools.dynamic]\ndependencies = { file = 'elsewhere.txt' }\n")
+    with pytest.raises(ImageError, match="lists none"):
+        find_requirements(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project")
+    with pytest.raises(ImageError, match="not TOML"):
+        find_requirements(tmp_path)
 
 
 def test_exceptions_come_last_in_a_dockerignore() -> None:

@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -57,7 +57,7 @@ class RunRecord:
         facts = {
             "node": node.name,
             "host": this_host(),
-            "finished": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "parameters": _digest_of_parameters(node, catalog),
             "files": {name: _signs(catalog.get(name)) for name in node.outputs},
             "inputs": list(node.inputs),
