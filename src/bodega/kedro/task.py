@@ -78,14 +78,14 @@ def run(
     Example:
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
+    from bodega.kedro import compat
     from bodega.kedro.project.parameters import from_texts, merged
     from bodega.kedro.project.place import is_resumed
-    from bodega.kedro.project.selection import load_only
     from bodega.kedro.run.ended import add_host
     from bodega.kedro.run.resume import RunRecord, are_done, this_host
 
     project = _open(env, conf_source, pipelines)
-    load_only(project.pipeline_names)
+    compat.load_only(project.pipeline_names)
     outputs.write(outputs.HOST, this_host())
     add_host(project.place)
     given = from_texts(json.loads(params), project.own_parameters)
@@ -98,7 +98,7 @@ def run(
     options = {
         "env": env,
         "conf_source": conf_source,
-        _pipelines_key(): pipelines,
+        compat.pipelines_key(): pipelines,
         "node_names": ",".join(json.loads(nodes)),
         "runner": runner,
         "params": given,
@@ -159,14 +159,6 @@ def _kedro_run(options: dict[str, Any]) -> None:
         except SystemExit as end:
             if end.code:
                 raise
-
-
-def _pipelines_key() -> str:
-    """What ``kedro run`` of this version calls the option for pipelines."""
-    from kedro.framework.cli.project import run
-
-    names = {parameter.name for parameter in run.params}
-    return "pipelines" if "pipelines" in names else "pipeline"
 
 
 def _sizes(project: OpenedProject) -> dict[str, int]:

@@ -15,6 +15,7 @@ import yaml
 
 from bodega.commands import count, json_option, print_json, write_file
 from bodega.errors import SettingsError
+from bodega.kedro import compat
 from bodega.kedro.project.inventory import Entry, take_inventory
 from bodega.kedro.project.session import OpenedProject, open_project, project_options
 
@@ -139,7 +140,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
 def _file(project: OpenedProject, env: str | None) -> Path:
     loader = project.context.config_loader
     source = str(loader.conf_source)
-    folder = Path(source) / (env or getattr(loader, "base_env", None) or "base")
+    folder = Path(source) / (env or compat.base_env(loader))
     if not Path(source).is_dir():
         raise SettingsError(f"Nothing can be written to {source}, which is no folder: use --stdout.")
     if not folder.is_dir():

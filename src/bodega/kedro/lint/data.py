@@ -11,10 +11,10 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from kedro.io import MemoryDataset, SharedMemoryDataset
-from kedro.io.catalog_config_resolver import CatalogConfigResolver
 
 from bodega.codecs.handles import handle
 from bodega.errors import InvalidName, did_you_mean
+from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.lint.findings import Examined, Finding, Level
 from bodega.names import stored_name, to_filename
@@ -68,9 +68,7 @@ def ephemeral_across_tasks(examined: Examined) -> Iterator[Finding]:
     """Data that stays in the memory of one process, but is read in another."""
     level: Level = "error" if examined.is_deployed else "warning"
     for entry in examined.datasets:
-        is_ephemeral = entry.home == "memory" or (
-            entry.home == "elsewhere" and bool(getattr(entry.dataset, "_EPHEMERAL", False))
-        )
+        is_ephemeral = entry.home == "memory" or (entry.home == "elsewhere" and compat.is_ephemeral(entry.dataset))
         if entry.crosses and is_ephemeral and entry.problem is None:
             readers = [node for node in entry.read_by if examined.task_of(node) != examined.task_of(entry.made_by)]
             why = (
@@ -119,7 +117,7 @@ def catch_all_patterns(examined: Examined) -> Iterator[Finding]:
     """Factory patterns that leave nothing over for the store."""
     hidden: dict[str, list[Entry]] = defaultdict(list)
     for entry in examined.datasets:
-        is_catch_all = entry.pattern is not None and CatalogConfigResolver._pattern_specificity(entry.pattern) == 0  # noqa: SLF001
+        is_catch_all = entry.pattern is not None and compat.is_catch_all(entry.pattern)
         if is_catch_all and entry.is_made_here and not isinstance(entry.dataset, BodegaDataset):
             hidden[entry.pattern or ""].append(entry)
     for pattern, entries in hidden.items():
@@ -269,13 +267,8 @@ CHECKS = (
 
 
 def file_of(entry: Entry) -> tuple[str, str] | None:
-    """The protocol and the path of a dataset that is a file; Kedro's datasets know both by these names."""
-    path = getattr(entry.dataset, "_filepath", None) or getattr(entry.dataset, "_path", None)
-    if path is None or isinstance(entry.dataset, BodegaDataset):
-        return None
-    text = str(path)
-    protocol = str(getattr(entry.dataset, "_protocol", None) or text.rpartition("://")[0] or "file")
-    return protocol, text
+    """The protocol and the path of a dataset that is a file."""
+    return None if isinstance(entry.dataset, BodegaDataset) else compat.file_of(entry.dataset)
 
 
 def _target(examined: Examined, entry: Entry) -> tuple[str, ...] | None:

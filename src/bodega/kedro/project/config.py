@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
 from bodega.errors import SettingsError
+from bodega.kedro import compat
 from bodega.sections import Section
 from bodega.settings import expand, parse_capacity, parse_duration
 
@@ -169,8 +170,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _source(loader: AbstractConfigLoader) -> str:
     """The files that the loader found, as a person would name them."""
-    base = getattr(loader, "base_env", None) or "base"
-    env = loader.env or getattr(loader, "default_run_env", None) or "local"
+    base = compat.base_env(loader)
+    env = loader.env or compat.default_env(loader)
     found = [
         path
         for folder in dict.fromkeys((base, env))

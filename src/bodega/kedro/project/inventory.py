@@ -9,8 +9,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from kedro.io import AbstractDataset, DataCatalog, DatasetError
+from kedro.io import AbstractDataset, DatasetError
 
+from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.dataset.homes import IN_MEMORY, Stored, goes_to_store
 from bodega.names import is_parameter, stored_name
@@ -85,7 +86,7 @@ def stored_in_run(project: OpenedProject, entries: Iterable[Entry]) -> set[str]:
         described = entry.dataset._describe() if isinstance(entry.dataset, BodegaDataset) else {}  # noqa: SLF001
         stored = stored_name(entry.name)
         is_own = {**own, "name": stored, **described}.items() >= {**own, "name": stored}.items()
-        if entry.home == "store" and is_own and getattr(entry.dataset, "_version", None) is None:
+        if entry.home == "store" and is_own and compat.version_of(entry.dataset) is None:
             names.add(stored)
     return names
 
@@ -116,7 +117,7 @@ def _entry(
         name=name,
         type=_type(dataset) if dataset is not None else ("?" if problem else None),
         home=home,
-        pattern=_pattern(project, name) if in_catalog else None,
+        pattern=compat.pattern_of(project.catalog, name) if in_catalog else None,
         made_by=made_by,
         is_made_here=known_as in makers,
         read_by=tuple(
@@ -158,16 +159,6 @@ def _home(
     if is_left_out:
         return "memory" if made_by else "nowhere"
     return "memory" if isinstance(dataset, IN_MEMORY) else "elsewhere"
-
-
-def _pattern(project: OpenedProject, name: str) -> str | None:
-    """The factory pattern that a name matches, unless the catalog has an entry of that very name."""
-    if not isinstance(project.catalog, DataCatalog):  # A class of the project's own, which may have no patterns.
-        return None
-    resolver = project.catalog.config_resolver
-    if name in resolver.config:
-        return None
-    return resolver.match_dataset_pattern(name) or resolver.match_user_catch_all_pattern(name)
 
 
 def _type(dataset: AbstractDataset[Any, Any]) -> str:

@@ -23,6 +23,7 @@ from kedro.framework import project as kedro_project
 
 import bodega
 from bodega.errors import SettingsError, StoreBusy
+from bodega.kedro import compat
 from bodega.kedro.project.config import ProjectSettings, read_settings
 from bodega.names import stored_name
 from bodega.settings import (
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
     from bodega.store import Store
 
-DEFAULT_ENV = "local"
-"""Kedro's own, for config loaders that do not tell theirs."""
-_CUTS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces", "namespace")
-"""What ``kedro run`` calls the options by which it runs a part of a pipeline."""
 _KEDRO_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
 
 
@@ -118,7 +115,7 @@ class Project:
             SettingsError: a key or a value there is not understood.
         """
         loader = context.config_loader
-        env = context.env or getattr(loader, "default_run_env", None) or DEFAULT_ENV
+        env = context.env or compat.default_env(loader)
         return cls(context.project_path, env, read_settings(loader, context.project_path))
 
     def place(self, run_params: Mapping[str, Any] | None = None) -> Place:
@@ -137,7 +134,7 @@ class Project:
             settings=settings,
             shared=shared,
             is_chosen=bool(os.environ.get(RUN_VARIABLE) or service_run),
-            is_part=shared is not None or any(params.get(key) for key in _CUTS),
+            is_part=shared is not None or compat.is_part(params),
             goes_on=bool(params.get("only_missing_outputs")) or is_resumed(settings),
         )
 

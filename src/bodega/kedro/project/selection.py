@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from kedro.framework.project import pipelines
 
+from bodega.kedro.compat import load_only
+
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
@@ -15,12 +17,6 @@ if TYPE_CHECKING:
     from bodega.kedro.project.session import OpenedProject
 
 _DEFAULT = "__default__"
-
-
-def load_only(names: Sequence[str]) -> None:
-    """Let Kedro load no other pipelines than these from now on; none means all. Older ones than 1.5 load all anyway."""
-    if hasattr(pipelines, "set_requested"):
-        pipelines.set_requested(list(names) or None)
 
 
 def pipelines_of(project: OpenedProject, tasks: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:

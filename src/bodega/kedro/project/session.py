@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from kedro.config import MissingConfigException
 from kedro.framework import project as kedro_project
-from kedro.framework.cli.utils import _split_params, env_option, split_string, validate_conf_source
+from kedro.framework.cli.utils import env_option, split_string, validate_conf_source
 from kedro.framework.context import KedroContext
-from kedro.framework.project import pipelines, settings
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.io.core import generate_timestamp
@@ -29,6 +29,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
 from bodega.errors import PlanError, SettingsError, did_you_mean
+from bodega.kedro import compat
 from bodega.kedro.plan import make_plan
 from bodega.kedro.project.place import Place, Project
 from bodega.kubernetes.deployment import Deployment
@@ -54,7 +55,7 @@ params_option = click.option(
     "--params",
     default="",
     type=click.UNPROCESSED,
-    callback=_split_params,
+    callback=compat.split_params,
     metavar="KEY=VALUE,...",
     help="Parameters other than those in the configuration, as for kedro run.",
 )
@@ -120,9 +121,7 @@ class OpenedProject:
             SettingsError: it names credentials that there are none of.
         """
         try:
-            return self.context._get_catalog(  # noqa: SLF001 # as Kedro's sessions do; its public catalog is another one
-                catalog_class=settings.DATA_CATALOG_CLASS, save_version=generate_timestamp()
-            )
+            return compat.session_catalog(self.context, generate_timestamp())
         except KeyError as error:
             raise SettingsError(str(error.args[0])) from error
 
@@ -233,8 +232,7 @@ def open_project(
     """
     path = Path(project if isinstance(project, (str, os.PathLike)) else project.project_path)
     options: dict[str, Any] = {"project_path": path, "env": env, "conf_source": conf_source}
-    # Kedro 1.0 has no other class, and no such setting.
-    session_class: Any = getattr(settings, "SESSION_CLASS", KedroSession)
+    session_class = compat.session_class()
     if issubclass(session_class, KedroSession):
         session = session_class.create(**options, runtime_params=dict(params or {}), save_on_close=False)
         context = session.load_context()

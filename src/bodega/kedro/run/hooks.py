@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
-from kedro.framework.hooks.manager import _create_hook_manager
 from pluggy import PluginManager
 
-from bodega.kedro.project.place import DEFAULT_ENV, Project, current_place, current_project
+from bodega.kedro import compat
+from bodega.kedro.project.place import Project, current_place, current_project
 from bodega.settings import current_task
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class BodegaHooks:
         project = current_project.get()
         path = Path(run_params["project_path"])
         if project is None or project.path != path:  # A session that creates its context in some other way.
-            project = Project(path=path, env=run_params.get("env") or DEFAULT_ENV)
+            project = Project(path=path, env=run_params.get("env") or compat.DEFAULT_ENV)
         place = project.place(run_params)
         current_place.set(place)
         if project.settings is not None:
@@ -108,7 +108,7 @@ def with_ours(manager: object) -> PluginManager:
         manager: the run's, if it has one: without a session there is none, and a project may have switched ours off.
     """
     if not isinstance(manager, PluginManager):
-        manager = _create_hook_manager()
+        manager = compat.new_hooks()
     if not manager.is_registered(hooks):
         manager.register(hooks)
     return manager

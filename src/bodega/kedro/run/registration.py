@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import (
     AbstractDataset,
-    AbstractVersionedDataset,
     DataCatalog,
     DatasetError,
     MemoryDataset,
 )
 
 from bodega.errors import SettingsError
+from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.dataset.homes import IN_MEMORY, Stored, goes_to_store, is_available
 from bodega.kedro.dataset.versions import MARK
@@ -144,8 +144,7 @@ def _put_in(
     place: Place,
     task: str | None,
 ) -> None:
-    version = old._version if isinstance(old, AbstractVersionedDataset) else None  # noqa: SLF001 - a subclass knows it
-    dataset = BodegaDataset(metadata=getattr(old, "metadata", None), version=version)
+    dataset = BodegaDataset(metadata=getattr(old, "metadata", None), version=compat.version_of(old))
     dataset.settle(place, name, task)
     if old is None:
         catalog[name] = dataset
@@ -155,5 +154,4 @@ def _put_in(
             dataset.save(old.load())
         except DatasetError:  # Not shareable: Kedro pickles it, or says why it cannot.
             return
-    # Not by catalog[name] = ...: that would forget the validators declared for the entry.
-    catalog._datasets[name] = dataset  # noqa: SLF001
+    compat.replace_dataset(catalog, name, dataset)

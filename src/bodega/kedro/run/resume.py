@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from bodega.errors import ObjectNotFound
+from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
 from bodega.names import RESERVED, is_parameter, stored_name
 from bodega.settings import HOST_VARIABLE
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from bodega.store import Store
 
 _FINISHED = f"{RESERVED}finished/"
-_SIGNS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "checksum", "md5")
-"""What file systems say of a file that changes with its content."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -216,21 +214,8 @@ def _in_order(value: object) -> object:
     return [_in_order(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
-def _signs(dataset: Any) -> dict[str, str] | None:
-    """What tells the file of a dataset from one that another run left in its place; None where there is no telling."""
-    path = getattr(dataset, "_filepath", None)
-    if path is None or isinstance(dataset, BodegaDataset):
-        return None
-    try:
-        if hasattr(dataset, "_fs"):
-            versioned = getattr(dataset, "_get_load_path", None)
-            info = dataset._fs.info(str(versioned() if versioned else path))  # noqa: SLF001 # Kedro's own name for it
-        else:
-            status = os.stat(path)
-            info = {"size": status.st_size, "mtime": status.st_mtime}
-        return {sign: str(info[sign]) for sign in _SIGNS if sign in info}
-    except Exception:  # Whatever the file system of a dataset raises or answers: then it cannot tell.
-        return None
+def _signs(dataset: object) -> dict[str, str] | None:
+    return None if isinstance(dataset, BodegaDataset) else compat.signs_of_file(dataset)
 
 
 def _digest(text: str) -> str:

@@ -6,12 +6,9 @@ go to the store, so that no node sees what another changes in its inputs, and pr
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
-from kedro.io.data_catalog import SharedMemoryDataCatalog
-from kedro.runner.runner import AbstractRunner
-
+from bodega.kedro.compat import ExecutorRunner, Runner
 from bodega.kedro.project.place import current_place, is_resumed, place_apart
 from bodega.kedro.run import resume
 from bodega.kedro.run.beginning import begin, end, is_begun
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from bodega.kedro.project.place import Place
 
 
-class _OverTheStore(AbstractRunner):
+class _OverTheStore(Runner):
     """What the three runners add to Kedro's."""
 
     _apart = False
@@ -81,17 +78,9 @@ class _OverTheStore(AbstractRunner):
         resume.forget_inner(pipeline, place)
         return outcome
 
-    def _release_datasets(  # type: ignore[override] # Kedro calls its static method as one of the runner's
-        self, node: Node, catalog: CatalogProtocol[Any, Any], load_counts: dict[str, int], pipeline: Pipeline
-    ) -> None:
-        # Kedro calls this when all outputs of the node are saved.
+    def on_saved(self, node: Node, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Write down that the node has finished."""
         self._record.add(node, catalog)
-        super()._release_datasets(node, catalog, load_counts, pipeline)
-
-    @property
-    def _logger(self) -> logging.Logger:
-        # Kedro shows the progress that its own modules report; from a logger of ours its default configuration hides it.
-        return logging.getLogger(kedro_runner.__name__)
 
 
 class SequentialRunner(_OverTheStore, kedro_runner.SequentialRunner):
@@ -124,7 +113,7 @@ class ThreadRunner(_OverTheStore, kedro_runner.ThreadRunner):
         self._resume = resume
 
 
-class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
+class ParallelRunner(_OverTheStore, ExecutorRunner):
     """Runs nodes in processes that share data through the store; there is no manager process.
 
     A node starts as soon as its inputs exist. Hooks run in the workers, those of plugins and of ``settings.HOOKS``.
@@ -144,30 +133,9 @@ class ParallelRunner(_OverTheStore, kedro_runner.ParallelRunner):
         Raises:
             ValueError: ``max_workers`` is not positive.
         """
-        # Not Kedro's own constructor, which starts a manager process.
-        AbstractRunner.__init__(self, is_async=is_async)
-        self._max_workers = self._validate_max_workers(max_workers)
+        super().__init__(max_workers, is_async=is_async)
         self._resume = resume
 
-    def __del__(self) -> None:
-        """Nothing to shut down: there is no manager process."""
-
-    def _run(
-        self,
-        pipeline: Pipeline,
-        catalog: CatalogProtocol[Any, Any],
-        hook_manager: PluginManager | None = None,
-        run_id: str | None = None,
-    ) -> None:
-        # Kedro's own withholds the hook manager, by which the pool knows whether the workers are to run hooks.
-        AbstractRunner._run(self, pipeline, catalog, hook_manager, run_id)  # noqa: SLF001
-
-    def _get_executor(self, max_workers: int) -> Executor:
+    def make_executor(self, max_workers: int) -> Executor:
+        """Processes of ours."""
         return WorkerPool(max_workers)
-
-    @classmethod
-    def _validate_catalog(cls, catalog: Any) -> None:
-        SharedMemoryDataCatalog.validate_catalog(catalog)
-
-    def _set_manager_datasets(self, catalog: object) -> None:
-        """Nothing to set: no dataset lives in a manager process."""

@@ -27,16 +27,12 @@ from types import FrameType, TracebackType
 from typing import Any, cast
 
 from kedro.framework import project
-from kedro.framework.hooks.manager import (
-    _create_hook_manager,
-    _register_hooks,
-    _register_hooks_entry_points,
-)
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 from kedro.runner import Task
 
 from bodega.errors import TaskFailed
+from bodega.kedro import compat
 from bodega.kedro.run.hooks import has_others, with_ours
 
 START_METHODS = ("fork", "spawn", "forkserver")
@@ -230,16 +226,12 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _prepare(setup: _Setup) -> Callable[[Node], None]:
-    hook_manager = _create_hook_manager()
     if setup.package_name is not None and setup.package_name != project.PACKAGE_NAME:
         # A fresh interpreter (spawn, forkserver) knows nothing of the project yet.
         project.configure_project(setup.package_name)
         project.validate_settings()  # An error in them would go unnoticed otherwise, and with it the project's hooks.
         project.configure_logging(setup.logging_config)
-    if setup.runs_hooks:
-        _register_hooks(hook_manager, project.settings.HOOKS)
-        _register_hooks_entry_points(hook_manager, project.settings.DISABLE_HOOKS_FOR_PLUGINS)
-    hook_manager = with_ours(hook_manager)
+    hook_manager = with_ours(compat.new_hooks(of_project=setup.runs_hooks))
 
     def run(node: Node) -> None:
         # Afresh for each node, as under Kedro's own runner: what a dataset holds for one is not there for the next, and
