@@ -134,7 +134,8 @@ def create(
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    return {field.name: getattr(entry, field.name) for field in fields(entry) if field.name != "dataset"}
+    names = ("home" if field.name == "decision" else field.name for field in fields(entry))
+    return {name: getattr(entry, name) for name in names if name != "dataset"}
 
 
 def _file(project: OpenedProject, env: str | None) -> Path:

@@ -10,8 +10,6 @@ from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from kedro.io import MemoryDataset, SharedMemoryDataset
-
 from bodega.codecs.handles import handle
 from bodega.errors import InvalidName, did_you_mean
 from bodega.kedro import compat
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
     from bodega.kedro.project.inventory import Entry
-
-_IN_MEMORY = (MemoryDataset, SharedMemoryDataset)
 
 
 def broken_entries(examined: Examined) -> Iterator[Finding]:
@@ -89,13 +85,9 @@ def ephemeral_across_tasks(examined: Examined) -> Iterator[Finding]:
 
 def memory_datasets(examined: Examined) -> Iterator[Finding]:
     """Entries of the catalog that another process could not read."""
-    rule = examined.project.settings.memory_datasets
     for entry in examined.datasets:
-        is_written = entry.is_made_here and isinstance(entry.dataset, _IN_MEMORY)
-        if not is_written or examined.project.settings.excludes(entry.name) or rule == "keep":
-            continue
         kind = type(entry.dataset).__name__
-        if rule == "refuse":
+        if entry.decision.refusal == "refused":
             yield Finding(
                 "error",
                 "memory-dataset-refused",
@@ -103,7 +95,7 @@ def memory_datasets(examined: Examined) -> Iterator[Finding]:
                 f"The catalog defines it as a {kind}, and 'memory_datasets: refuse' is set.",
                 "Remove the entry, so that it goes to the store, or write 'type: bodega.kedro.BodegaDataset'.",
             )
-        else:
+        elif entry.decision.is_replaced:
             yield Finding(
                 "warning",
                 "memory-dataset-replaced",

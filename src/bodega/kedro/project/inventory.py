@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
 from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
-from bodega.kedro.dataset.homes import IN_MEMORY, Stored, goes_to_store
+from bodega.kedro.dataset.homes import Decision, Home, Stored, decide
 from bodega.names import is_parameter, stored_name
 from bodega.plan import Plan
 
 if TYPE_CHECKING:
     from bodega.kedro.project.session import OpenedProject
-
-Home = Literal["store", "elsewhere", "memory", "parameters", "nowhere"]
-"""Where data will be: in bodega's store; where a dataset of another kind keeps it, such as a file; in the memory of one
-process; in the configuration; or nowhere, since no node makes it and the catalog does not define it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,8 @@ class Entry:
     """As the nodes write it."""
     type: str | None
     """The class that the catalog names; None where the catalog leaves the dataset out."""
-    home: Home
+    decision: Decision
+    """Where its data goes."""
     pattern: str | None
     """The factory pattern of the catalog that it comes from."""
     made_by: str | None
@@ -50,6 +47,11 @@ class Entry:
     """As the catalog makes it; None where it leaves it out, or cannot make it."""
     problem: str | None = None
     """Why the catalog cannot make it."""
+
+    @property
+    def home(self) -> Home:
+        """Where its data goes."""
+        return self.decision.home
 
 
 def take_inventory(project: OpenedProject, plan: Plan, *, is_run_new: bool = False) -> list[Entry]:
@@ -104,19 +106,13 @@ def _entry(
     made_by = makers.get(known_as) or others.get(known_as)
     dataset, problem = (None, None) if is_parameter(name) else _dataset(project, name)
     in_catalog = name in project.catalog
-    home = _home(
-        project,
-        name,
-        dataset,
-        stored,
-        is_left_out=not in_catalog,
-        made_by=made_by,
-        is_made_here=known_as in makers,
+    decision = decide(
+        name, dataset, project.settings, is_made_here=known_as in makers, stored=stored, is_left_out=not in_catalog
     )
     return Entry(
         name=name,
         type=_type(dataset) if dataset is not None else ("?" if problem else None),
-        home=home,
+        decision=decision,
         pattern=compat.pattern_of(project.catalog, name) if in_catalog else None,
         made_by=made_by,
         is_made_here=known_as in makers,
@@ -124,7 +120,8 @@ def _entry(
             sorted(node.name for node in project.pipeline.nodes if known_as in map(stored_name, node.inputs))
         ),
         crosses=known_as in crossing,
-        persists=home == "elsewhere" or (home == "store" and (project.settings.persists(name) or _persists(dataset))),
+        persists=decision.home == "elsewhere"
+        or (decision.home == "store" and (project.settings.persists(name) or _persists(dataset))),
         dataset=dataset,
         problem=problem,
     )
@@ -138,27 +135,6 @@ def _dataset(project: OpenedProject, name: str) -> tuple[AbstractDataset[Any, An
     if isinstance(dataset, BodegaDataset):
         dataset.settle(project.place, name)
     return dataset, None
-
-
-def _home(
-    project: OpenedProject,
-    name: str,
-    dataset: AbstractDataset[Any, Any] | None,
-    stored: Container[str],
-    *,
-    is_left_out: bool,
-    made_by: str | None,
-    is_made_here: bool,
-) -> Home:
-    if is_parameter(name):
-        return "parameters"
-    if (dataset is not None or is_left_out) and goes_to_store(
-        name, dataset, project.settings, is_made_here=is_made_here, stored=stored
-    ):
-        return "store"
-    if is_left_out:
-        return "memory" if made_by else "nowhere"
-    return "memory" if isinstance(dataset, IN_MEMORY) else "elsewhere"
 
 
 def _type(dataset: AbstractDataset[Any, Any]) -> str:

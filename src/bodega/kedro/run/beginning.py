@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bodega.errors import StoreBusy
 from bodega.kedro.dataset import BodegaDataset
-from bodega.kedro.dataset.homes import Stored, goes_to_store
+from bodega.kedro.dataset.homes import Stored, decide
 from bodega.kedro.run.registration import register
 from bodega.memory.presence import Board, Presence, Work, board
 from bodega.memory.root import open_root
@@ -95,7 +95,7 @@ def _work(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Place) 
             continue
         dataset = catalog.get(name) if name in catalog else None
         is_made = stored_name(name) in made
-        if goes_to_store(name, dataset, place.settings, is_made_here=is_made, stored=stored):
+        if decide(name, dataset, place.settings, is_made_here=is_made, stored=stored).home == "store":
             uses_store = True
             if not (isinstance(dataset, BodegaDataset) and dataset.is_shared_by_runs(place.settings, name)):
                 names.add(stored_name(name))

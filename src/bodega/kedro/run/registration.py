@@ -15,13 +15,11 @@ from kedro.io import (
 from bodega.errors import SettingsError
 from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
-from bodega.kedro.dataset.homes import IN_MEMORY, Stored, goes_to_store, is_available
+from bodega.kedro.dataset.homes import Stored, decide
 from bodega.kedro.dataset.versions import MARK
 from bodega.names import is_parameter, stored_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
@@ -56,14 +54,12 @@ def register(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], place: Plac
         if isinstance(dataset, BodegaDataset):
             dataset.settle(place, name, task)
             continue
-        joins = goes_to_store(name, dataset, place.settings, is_made_here=task is not None, stored=stored)
-        if isinstance(dataset, IN_MEMORY) and not place.settings.overrides(name):
-            joins = joins or _crosses(name, dataset, place, stored, is_made_here=task is not None, apart=apart)
-            if joins and (task is not None or not dataset.exists()):
-                _say_replaced(name, dataset)
-        elif dataset is None and apart and task is not None and not joins:
-            raise _forbidden(name, place)
-        if joins:
+        decision = decide(name, dataset, place.settings, is_made_here=task is not None, stored=stored, apart=apart)
+        if decision.refusal is not None:
+            raise _refused(name, dataset, place) if decision.refusal == "refused" else _forbidden(name, place)
+        if decision.is_replaced:
+            _say_replaced(name, dataset)
+        if decision.home == "store":
             _put_in(catalog, name, dataset, place, task)
 
 
@@ -77,49 +73,25 @@ def register_stored(catalog: CatalogProtocol[Any, Any], place: Place) -> None:
             dataset.settle(place, name)
     stored = place.open().names()
     made = set(map(stored_name, stored))  # Of a version, too, the name of its dataset is what stands before the mark.
-    for name in catalog.keys():  # noqa: SIM118 - a catalog is no mapping
-        if stored_name(name) in made and place.settings.overrides(name):
-            dataset = catalog.get(name)
-            if not isinstance(dataset, (BodegaDataset, *IN_MEMORY)):
+    overridden = [name for name in catalog.keys() if stored_name(name) in made and place.settings.overrides(name)]  # noqa: SIM118 - a catalog is no mapping
+    for name in (*overridden, *(name for name in stored if MARK not in name and name not in catalog)):
+        dataset = catalog.get(name) if name in catalog else None
+        if not isinstance(dataset, BodegaDataset):
+            decision = decide(name, dataset, place.settings, is_made_here=False, stored=made)
+            if decision.home == "store":
                 _put_in(catalog, name, dataset, place, None)
-    for name in stored:
-        if MARK not in name and name not in catalog and place.settings.covers(name):
-            _put_in(catalog, name, None, place, None)
 
 
-def _crosses(
-    name: str,
-    dataset: AbstractDataset[Any, Any],
-    place: Place,
-    stored: Container[str],
-    *,
-    is_made_here: bool,
-    apart: bool,
-) -> bool:
-    """Whether a dataset that may stay in memory goes to the store all the same, to reach other processes.
-
-    Raises:
-        SettingsError: it has to, but the project's rules forbid it; or they refuse such datasets altogether.
-    """
-    rules = place.settings
-    if not is_made_here and dataset.exists():
-        # The caller's own data. Each worker would get a pickled copy of it: let them map one object instead.
-        return apart and not rules.excludes(name)
-    if not is_available(name, is_made_here=is_made_here, stored=stored):
-        return False
-    if rules.memory_datasets == "refuse" and not rules.excludes(name):
-        raise SettingsError(
-            f"The catalog defines {name!r} as a {type(dataset).__name__}, which no other process can read, and "
-            f"'memory_datasets: refuse' is set in {rules.source}. Remove the entry, so that {name!r} goes to "
-            f"the store, or write 'type: bodega.kedro.BodegaDataset'.",
-            dataset=name,
-        )
-    if apart:
-        raise _forbidden(name, place)
-    return False
+def _refused(name: str, dataset: object, place: Place) -> SettingsError:
+    return SettingsError(
+        f"The catalog defines {name!r} as a {type(dataset).__name__}, which no other process can read, and "
+        f"'memory_datasets: refuse' is set in {place.settings.source}. Remove the entry, so that {name!r} goes to "
+        f"the store, or write 'type: bodega.kedro.BodegaDataset'.",
+        dataset=name,
+    )
 
 
-def _say_replaced(name: str, dataset: AbstractDataset[Any, Any]) -> None:
+def _say_replaced(name: str, dataset: object) -> None:
     _log.warning(
         "The catalog defines '%s' as a %s, which no other process can read: it goes to the store instead. "
         "Remove the entry, or set 'memory_datasets: keep' in bodega.yml.",
