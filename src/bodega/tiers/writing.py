@@ -106,8 +106,7 @@ class Writing(files.Draft):
             raise self._full(self._name, None) from error
         if isinstance(error, BodegaError):
             return
-        if isinstance(error, FileNotFoundError):
-            self._root.require()
+        self._root.explain(error)
         if error.errno in locks.FULL:
             raise self._full(self._name, None) from error
 
