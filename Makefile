@@ -53,22 +53,22 @@ format: $(VENV)/.installed
 
 # The benchmarks are a distribution of their own, installed beside the library when one is run.
 bench: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.micro
+	$(BIN)/python -m bodega_bench.micro.arrays
 
 # Values of many small parts, beside pickle's own dump and load.
 bench-values: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.values
+	$(BIN)/python -m bodega_bench.micro.values
 
 # Few and many names and runs: what an operation costs wherever it is.
 bench-scale: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.scale
+	$(BIN)/python -m bodega_bench.micro.scale
 
 # The example under Kedro's runners and bodega's.
 bench-tiers: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.tiers
+	$(BIN)/python -m bodega_bench.micro.tiers
 
 bench-runners: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.runners
+	$(BIN)/python -m bodega_bench.pipeline.runners
 
 # Beside other ways to share, each in an environment of its own.
 bench-peers: $(VENV)/.bench

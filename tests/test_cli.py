@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 
 import bodega
 from bodega.cli import main
-from bodega.settings import format_size
+from bodega.texts import format_size
 
 CLI = [sys.executable, "-m", "bodega"]
 

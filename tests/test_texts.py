@@ -10,7 +10,7 @@ import pytest
 
 import bodega
 from bodega.errors import BodegaError, SettingsError
-from bodega.texts import clean, command, printable, without_secrets
+from bodega.texts import clean, command, format_duration, format_size, printable, without_secrets
 from bodega.tiers.access import hide
 
 SECRETS = {
@@ -109,3 +109,25 @@ def test_printable_keeps_what_people_write() -> None:
 def test_a_command_is_read_by_a_shell_as_it_was_meant() -> None:
     words = ["bodega", "ls", "--run", "a b'; rm -rf ~ $(x)", "--root", Path("/tmp/a b")]
     assert shlex.split(command(*words)) == [str(word) for word in words]
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "0.977 KiB"), (1 << 20, "1 MiB"), (2_500_000, "2.38 MiB"),
+        (1_569_000_000, "1.46 GiB"), (999 << 20, "999 MiB"), (7 * 10**15, "6,366 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes_for_people(nbytes: int, text: str) -> None:
+    assert format_size(nbytes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "text"),
+    [
+        (0, 2, "0 s"), (-5, 2, "0 s"), (59.9, 2, "59 s"), (65, 2, "1 min 5 s"), (3600, 2, "1 h 0 min"),
+        (90_061, 2, "1 d 1 h"), (90_061, 1, "1 d"), (65, 1, "1 min"),
+    ],
+)  # fmt: skip
+def test_durations_for_people(seconds: float, most: int, text: str) -> None:
+    assert format_duration(seconds, most=most) == text

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bodega_bench.distance import Distance, far_away
+from bodega_bench.pipeline.distance import Distance, far_away
 
 
 @pytest.fixture

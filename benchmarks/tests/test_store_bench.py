@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from bodega.errors import SettingsError
-from bodega_bench import store as store_module
 from bodega_bench.environments import Unavailable
-from bodega_bench.peer_process import environment, measuring
-from bodega_bench.peer_reading import FixedSignpost, Gate, read_among_puts
-from bodega_bench.peers import PEERS
-from bodega_bench.store import store
-from bodega_bench.store_plan import FRAME, LEGEND, MANY, STEPS, Item, allow, items
-from bodega_bench.store_report import as_markdown, readable
-from bodega_bench.store_results import rows
+from bodega_bench.store import command as store_module
+from bodega_bench.store.command import store
+from bodega_bench.store.peer_process import environment, measuring
+from bodega_bench.store.peer_reading import FixedSignpost, Gate, read_among_puts
+from bodega_bench.store.peers import PEERS
+from bodega_bench.store.plan import FRAME, LEGEND, MANY, STEPS, Item, allow, items
+from bodega_bench.store.report import as_markdown, readable
+from bodega_bench.store.results import rows
 
 COMMAND = [sys.executable, "-m", "bodega", "bench", "store"]
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -29,8 +29,8 @@ from bodega.commands import (
     yes_option,
 )
 from bodega.errors import BodegaError
-from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE, format_size
-from bodega.texts import clean
+from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
+from bodega.texts import clean, format_size
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

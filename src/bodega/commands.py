@@ -19,8 +19,7 @@ import click
 
 from bodega.errors import LayoutError, ObjectNotFound
 from bodega.memory.root import root_option
-from bodega.settings import format_size
-from bodega.texts import clean, command, printable
+from bodega.texts import clean, command, format_size, printable
 
 if TYPE_CHECKING:
     from bodega.layout import ObjectInfo

@@ -24,13 +24,18 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int =
         otherwise: what to say where none of those looks like it; the question begins as this does, great or small.
         most: names that the question may have.
     """
-    from difflib import get_close_matches  # Slow to import, and seldom needed.
-
-    known = list(known)
-    near = get_close_matches(name, known, n=most) or [each for each in known if _initials(each) == name.lower()][:most]
+    near = nearest(name, known, most=most)
     if not near:
         return otherwise
     return f"{'did' if otherwise[:1].islower() else 'Did'} you mean {' or '.join(map(repr, near))}?"
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 1) -> list[str]:
+    """The known names that an unknown one looks like, the likest first."""
+    from difflib import get_close_matches  # Slow to import, and seldom needed.
+
+    known = list(known)
+    return get_close_matches(name, known, n=most) or [each for each in known if _initials(each) == name.lower()][:most]
 
 
 def _initials(name: str) -> str:

@@ -137,16 +137,6 @@ def parse_duration(duration: float | str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def format_size(nbytes: int) -> str:
-    """Bytes for people, in binary units and three figures, such as ``1.46 GiB``."""
-    size, unit = float(nbytes), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.3g} {unit}"
-
-
 def resolve_run(run: str | None = None) -> str:
     """The run: the argument, else ``BODEGA_RUN``, else ``default``."""
     if run is None:

@@ -142,7 +142,7 @@ class Store(MutableMapping[str, Any]):
         self._options = options
         self._next_look = 0.0
         """On the monotonic clock."""
-        self._tier = _directory(root, options.capacity)
+        self._tier = _directory(root, options.capacity, seals=options.verify)
         try:
             lower = [_lower_tier(url, root, options) for url in options.spill]
         except (RootError, SettingsError) as error:
@@ -196,7 +196,6 @@ class Store(MutableMapping[str, Any]):
             self._run,
             name,
             lambda sink: codecs.encode(value, sink),
-            seal=self._options.verify,
             persist=persist,
             pinned=pin,
         )
@@ -225,7 +224,7 @@ class Store(MutableMapping[str, Any]):
         """
         from bodega.streams import StreamWriter  # Most stores never need it.
 
-        return StreamWriter(self._stack.write(self._run, name, persist=persist), self._after_put)
+        return StreamWriter(self._stack.grow(self._run, name, persist=persist), self._after_put)
 
     def _after_put(self, info: ObjectInfo) -> None:
         events.emit("put", self._run, info.name, info.nbytes, info.tier)
@@ -484,8 +483,9 @@ def _reopen(root: str, run: str, options: Options) -> Store:
     return Store(open_root(root, group=options.group), run, options)
 
 
-def _directory(root: Root, capacity: int | str | None = None) -> DirectoryTier:
-    return DirectoryTier(root, None if capacity is None else parse_capacity(capacity, root.size()))
+def _directory(root: Root, capacity: int | str | None, *, seals: bool, durable: bool = False) -> DirectoryTier:
+    nbytes = None if capacity is None else parse_capacity(capacity, root.size())
+    return DirectoryTier(root, nbytes, seals=seals, durable=durable)
 
 
 def _lower_tier(url: str, root: Root, options: Options) -> Tier:
@@ -517,7 +517,7 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
             remedy=error.remedy,
         ) from None
     claim(lower, root)
-    return _directory(lower, capacity or None)
+    return _directory(lower, capacity or None, seals=True, durable=True)
 
 
 def _check_apart(folder: Path, root: Path) -> None:

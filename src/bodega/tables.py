@@ -15,8 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bodega.settings import format_size
-from bodega.texts import printable
+from bodega.texts import format_duration, format_size, printable
 
 if TYPE_CHECKING:
     from bodega.doctor import Finding
@@ -206,11 +205,7 @@ def _shape(schema: Mapping[str, Any]) -> str:
 
 
 def _age(created: datetime) -> str:
-    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+    return format_duration((datetime.now(timezone.utc) - created).total_seconds(), most=1)
 
 
 def _producer(info: ObjectInfo) -> str:

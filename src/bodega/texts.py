@@ -63,6 +63,36 @@ def command(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def three_figures(number: float) -> str:
+    """A number with as many figures as mean something: ``0.123``, ``12.3``, ``1,234``."""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def format_size(nbytes: float) -> str:
+    """Bytes for people, in binary units and three figures, such as ``1.46 GiB``."""
+    size, unit = float(nbytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} B" if unit == "B" else f"{three_figures(size)} {unit}"
+
+
+def format_duration(seconds: float, *, most: int = 2) -> str:
+    """A time for people, in whole units, the largest first, such as ``1 h 5 min``.
+
+    Args:
+        seconds: the time; below none it counts as none.
+        most: units that are shown.
+    """
+    left, shown = max(0, int(seconds)), list[str]()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or shown or unit == "s":
+            shown.append(f"{count} {unit}")
+    return " ".join(shown[:most])
+
+
 def install(requirement: str) -> str:
     """The command that installs something beside this Python: with pip, or where there is none, with uv."""
     from importlib.util import find_spec  # Both are slow to import, and seldom needed.

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bodega.demo.measure import Medium
 from bodega.demo.project import Step
-from bodega.demo.report import Comparison, as_json, as_size, as_table
+from bodega.demo.report import Comparison, as_json, as_table
 
 
 def medium(name: str, save: float) -> Medium:
@@ -42,21 +42,6 @@ def test_json_holds_the_same_numbers(comparison: Comparison) -> None:
     assert (found["rows"], found["columns"], found["ratio"]["save"]) == (20, 3, 32.0)
     assert found["media"]["bodega"]["steps"][0]["start_up"] == pytest.approx(2.5)
     assert found["machine"]["pandas"]
-
-
-@pytest.mark.parametrize(
-    ("nbytes", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1 kB"),
-        (2_500_000, "2.5 MB"),
-        (999_600_000, "1000 MB"),
-        (7 * 10**15, "7000 TB"),
-    ],
-)
-def test_sizes_for_people(nbytes: int, text: str) -> None:
-    assert as_size(nbytes) == text
 
 
 def test_the_chart_is_a_picture_of_the_size_it_says(comparison: Comparison, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.k8s._server import Server
+from tests.argo._server import Server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "house-prices"
 
@@ -233,7 +233,7 @@ def test_the_exit_code_of_watching_is_the_outcome(shop, server, phase, code):
     facts = json.loads(result.stdout)
     assert facts["phase"] == phase and facts["uid"] == "u-1"
     result = shop.command("argo", "watch", facts["name"], "--server", server.url, code=code)
-    assert f"{phase}  1min 0s" in result.stdout
+    assert f"{phase}  1 min 0 s" in result.stdout
 
 
 def test_ctrl_c_leaves_the_workflow_running_and_says_how_to_watch_it_again(shop, server):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from bodega.deployment import Deployment
 from bodega.errors import SettingsError
 from bodega.kedro.config import ProjectSettings, parse_settings, read_settings
+from bodega.kubernetes.deployment import Deployment
 
 
 def parse(values: object) -> ProjectSettings:

@@ -14,7 +14,7 @@ import pytest
 from tests.kedro.conftest import KedroProject
 
 from bodega.errors import ImageError
-from bodega.k8s.image import dockerfile, dockerignore, find_requirements
+from bodega.kubernetes.image import dockerfile, dockerignore, find_requirements
 
 RECORDER = """\
 #!{python}

@@ -16,12 +16,12 @@ from kedro.framework.startup import bootstrap_project
 
 import bodega
 from bodega import plan
-from bodega.deployment import Deployment
 from bodega.errors import LintError
 from bodega.kedro import lint_data, lint_deployment, session
 from bodega.kedro.findings import refuse_errors
 from bodega.kedro.lint import lint
 from bodega.kedro.session import open_project
+from bodega.kubernetes.deployment import Deployment
 
 NODES = """
 import pickle

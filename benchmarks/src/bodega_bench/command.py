@@ -7,11 +7,11 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
-    "argo-manifests": "bodega_bench.argo_manifests",
-    "argo-report": "bodega_bench.argo_report",
+    "argo-manifests": "bodega_bench.cluster.manifests",
+    "argo-report": "bodega_bench.cluster.report",
     "pipeline": "bodega_bench.pipeline.command",
     "report": "bodega_bench.pipeline.command",
-    "store": "bodega_bench.store",
+    "store": "bodega_bench.store.command",
 }
 """The module of each."""
 

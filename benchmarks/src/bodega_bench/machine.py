@@ -11,7 +11,7 @@ from typing import Any
 
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.filesystems import filesystem_of
-from bodega.settings import format_size
+from bodega.texts import format_size
 
 _SHARED = "/dev/shm"
 

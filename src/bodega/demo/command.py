@@ -15,10 +15,10 @@ import bodega
 from bodega.demo.display import Display
 from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.project import NodeFailed, Project, Step
-from bodega.demo.report import Comparison, as_json, as_size, as_table
+from bodega.demo.report import Comparison, as_json, as_table
 from bodega.demo.requirements import require
 from bodega.example import copy_example
-from bodega.texts import install
+from bodega.texts import format_size, install
 
 _MULTIPLIER = 100
 """Long enough to show a difference, and done in about a minute on two slow cores."""
@@ -124,8 +124,8 @@ def _print(comparison: Comparison) -> None:
     console = Console(highlight=False)
     console.print(as_table(comparison))
     console.print(
-        f"\nHanded on: {as_size(comparison.files.nbytes)} as text in CSV files, "
-        f"{as_size(comparison.shared.nbytes)} in shared memory through bodega.\n"
+        f"\nHanded on: {format_size(comparison.files.nbytes)} as text in CSV files, "
+        f"{format_size(comparison.shared.nbytes)} in shared memory through bodega.\n"
         f"Look at it: bodega ls --run {DEMO_RUN}; "
         f"bodega info --run {DEMO_RUN} with_total_area\n",
         soft_wrap=True,

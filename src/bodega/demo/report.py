@@ -89,11 +89,3 @@ def as_table(comparison: Comparison) -> Table:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
-
-
-def as_size(nbytes: int) -> str:
-    """Bytes for people, in decimal units."""
-    size, units = float(nbytes), ["B", "kB", "MB", "GB", "TB"]
-    while size >= 1000 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return f"{size:.0f} {units[0]}" if size >= 100 else f"{size:.3g} {units[0]}"

@@ -18,8 +18,7 @@ from bodega.memory.capabilities import WITHOUT_VARIABLE, Capabilities
 from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
 from bodega.memory.root import MARKER, fault_of
-from bodega.settings import format_size
-from bodega.texts import install
+from bodega.texts import format_size, install
 
 Level = Literal["ok", "note", "warning", "error"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from bodega.commands import count, json_flag, json_option, print_json, write_file
-from bodega.deployment import ManifestKind
 from bodega.kedro.session import project_options
 from bodega.kedro.workflow import arguments, make_request, workflow_options
+from bodega.kubernetes.deployment import ManifestKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
     from rich.console import Console
 
-    from bodega.k8s.submit import Cluster
+    from bodega.argo.submit import Cluster
 
 FOLDER = "argo"
 """Of the project, where manifests go."""
@@ -69,7 +69,7 @@ def generate(
       kedro bodega argo generate --env prod --grouping auto -o argo/shop-prod.yaml
       kedro bodega argo generate --kind CronWorkflow --image registry.example.com/shop:1.2
     """
-    from bodega.k8s.argo.manifest import make_manifest, to_yaml
+    from bodega.argo.manifest import make_manifest, to_yaml
 
     project, request = make_request(metadata, **options)
     manifest = make_manifest(request, kind or project.deployment.kind)
@@ -103,7 +103,7 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
       kedro bodega argo lint argo/*.yaml
       kedro bodega argo lint argo/shop.yaml --json | jq '.findings[].path'
     """
-    from bodega.k8s.argo.lint import lint_file
+    from bodega.argo.lint import lint_file
 
     findings = [finding for file in files for finding in lint_file(file)]
     if as_json:
@@ -165,19 +165,19 @@ def submit(
       kedro bodega argo submit argo/shop.yaml --server https://argo.example.com --namespace ml
       kedro bodega argo submit --dry-run
     """
-    from bodega.k8s.argo.arguments import as_workflow, with_parameters
-    from bodega.k8s.submit import connect
+    from bodega.argo.arguments import as_workflow, with_parameters
+    from bodega.argo.submit import connect
 
     texts = _pairs(given)
     if file is not None:
         workflow = with_parameters(as_workflow(_read(file)), texts)
     else:
-        from bodega.k8s.argo.manifest import make_manifest
+        from bodega.argo.manifest import make_manifest
 
         project, request = make_request(ctx.obj, **options)
         workflow = with_parameters(make_manifest(request, "Workflow"), arguments(project, texts))
     if dry_run:
-        from bodega.k8s.argo.manifest import to_yaml
+        from bodega.argo.manifest import to_yaml
 
         click.echo(to_yaml(workflow, heading="What would be sent."), nl=False)
         return
@@ -209,7 +209,7 @@ def watch(
     Examples:
       kedro bodega argo watch shop-x7k2p --namespace ml
     """
-    from bodega.k8s.submit import connect
+    from bodega.argo.submit import connect
 
     cluster = connect(server=server, context=context, namespace=namespace)
     again = _again(name, server=server, context=context, namespace=cluster.namespace)
@@ -219,7 +219,7 @@ def watch(
 def _watch(ctx: click.Context, cluster: Cluster, name: str, again: str, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from bodega.k8s.watch import SUCCEEDED, phase_of, watch
+    from bodega.argo.watch import SUCCEEDED, phase_of, watch
 
     console: Console = Console(stderr=as_json, markup=False, emoji=False, highlight=False)
     try:
@@ -242,7 +242,7 @@ def _again(name: str, **options: str | None) -> str:
 def _facts(workflow: Mapping[str, Any]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from bodega.k8s.watch import phase_of, tasks_of
+    from bodega.argo.watch import phase_of, tasks_of
 
     metadata = workflow["metadata"]
     return {
@@ -266,7 +266,7 @@ def _pairs(given: tuple[str, ...]) -> dict[str, str]:
 
 def _read(file: Path) -> dict[str, Any]:
     """The one manifest of a file."""
-    from bodega.k8s.argo.lint import read_manifests
+    from bodega.argo.lint import read_manifests
 
     (manifest,) = read_manifests(file)
     return manifest

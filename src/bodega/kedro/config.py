@@ -18,7 +18,7 @@ from bodega.sections import Section
 from bodega.settings import expand, parse_capacity, parse_duration
 
 if TYPE_CHECKING:
-    from bodega.deployment import Deployment
+    from bodega.kubernetes.deployment import Deployment
 
 FILE_NAMES = ("bodega.yml", "bodega.yaml", "bodega.json")
 
@@ -153,7 +153,7 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
 
 def _deployment(values: object, source: str) -> Deployment:
     # Not needed by most of those who run a pipeline, each process of which reads its settings.
-    from bodega.deployment import parse_deployment
+    from bodega.kubernetes.deployment import parse_deployment
 
     return parse_deployment(values, source=source)
 

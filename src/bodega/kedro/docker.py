@@ -20,7 +20,8 @@ from kedro.framework.cli.utils import env_option
 
 from bodega.commands import json_flag, json_option, print_json
 from bodega.errors import ImageError
-from bodega.k8s.image import (
+from bodega.kedro.session import conf_source_option, open_project
+from bodega.kubernetes.image import (
     BASE_IMAGE,
     DOCKERFILE,
     DOCKERIGNORE,
@@ -31,8 +32,7 @@ from bodega.k8s.image import (
     dockerignore,
     find_requirements,
 )
-from bodega.k8s.names import unique_names
-from bodega.kedro.session import conf_source_option, open_project
+from bodega.kubernetes.names import unique_names
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata

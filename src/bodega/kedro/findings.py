@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from bodega.errors import LintError
 
 if TYPE_CHECKING:
-    from bodega.deployment import Deployment
     from bodega.kedro.inventory import Entry
     from bodega.kedro.session import OpenedProject
+    from bodega.kubernetes.deployment import Deployment
     from bodega.plan import Plan
 
 Level = Literal["error", "warning"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bodega.deployment import Deployment
 from bodega.errors import PlanError
 from bodega.kedro import lint_data, lint_deployment
 from bodega.kedro.findings import Examined, Finding
 from bodega.kedro.inventory import take_inventory
+from bodega.kubernetes.deployment import Deployment
 
 if TYPE_CHECKING:
     from bodega.kedro.session import OpenedProject

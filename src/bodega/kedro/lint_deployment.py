@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from bodega.argo.expansion import BRACES, tagged
 from bodega.errors import SettingsError
-from bodega.k8s.argo.expansion import BRACES, tagged
-from bodega.k8s.image import PROJECT_FOLDER
-from bodega.k8s.names import unique_names
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.findings import Examined, Finding, listed
 from bodega.kedro.lint_data import file_of
 from bodega.kedro.parameters import is_passable, used_parameters
+from bodega.kubernetes.image import PROJECT_FOLDER
+from bodega.kubernetes.names import unique_names
 from bodega.names import stored_name
 from bodega.plan import matches
 

@@ -28,9 +28,9 @@ from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.pipeline.pipeline import CircularDependencyError, OutputNotUniqueError
 
-from bodega.deployment import Deployment
 from bodega.errors import PlanError, SettingsError, did_you_mean
 from bodega.kedro.place import Place, Project
+from bodega.kubernetes.deployment import Deployment
 from bodega.plan import Grouping, Plan, make_plan
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import click
 import yaml
 
 from bodega.errors import BodegaError, PlanError, SettingsError
-from bodega.k8s import outputs
+from bodega.kubernetes import outputs
 
 if TYPE_CHECKING:
     from bodega.kedro.session import OpenedProject

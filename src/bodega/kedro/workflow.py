@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from bodega.k8s.argo.arguments import IMAGE, RUN
+from bodega.argo.arguments import IMAGE, RUN
 from bodega.kedro.parameters import from_texts, is_passable, merged, to_text, used_parameters
 from bodega.kedro.session import OpenedProject, open_project
 from bodega.plan import GroupingRule
@@ -17,7 +17,7 @@ from bodega.plan import GroupingRule
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
-    from bodega.k8s.argo.workflow import Request
+    from bodega.argo.workflow import Request
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -53,7 +53,7 @@ def make_request(
     Raises:
         LintError: there is something that lint calls an error.
     """
-    from bodega.k8s.argo.workflow import Details, Request
+    from bodega.argo.workflow import Details, Request
     from bodega.kedro.findings import refuse_errors
     from bodega.kedro.inventory import stored_in_run, take_inventory
     from bodega.kedro.lint import lint
@@ -115,7 +115,7 @@ def arguments(project: OpenedProject, given: Mapping[str, str]) -> dict[str, str
     Raises:
         SettingsError: there is no such parameter, or the text does not fit its type.
     """
-    from bodega.k8s.argo.workflow import parameter_names
+    from bodega.argo.workflow import parameter_names
 
     known = parameters_of(project)
     names = parameter_names([key for key, value in known.items() if is_passable(value)])

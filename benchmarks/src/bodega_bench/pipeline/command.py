@@ -23,8 +23,8 @@ from bodega.errors import did_you_mean
 from bodega.memory.filesystems import filesystem_of
 from bodega.testing.lifeline import scratch
 from bodega.testing.s3_server import Bucket
-from bodega_bench.distance import Distance
 from bodega_bench.machine import machine
+from bodega_bench.pipeline.distance import Distance
 from bodega_bench.pipeline.journal import ALL_SCALES, Journal
 from bodega_bench.pipeline.media import MEDIA, SOCKET_VARIABLE, Medium
 from bodega_bench.pipeline.places import Places

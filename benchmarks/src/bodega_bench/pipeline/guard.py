@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from bodega.settings import format_size
+from bodega.texts import format_size
 from bodega_bench.machine import memory_left
 from bodega_bench.pipeline.journal import Measurement
 from bodega_bench.pipeline.media import Medium

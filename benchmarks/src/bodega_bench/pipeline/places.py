@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import bodega
 from bodega.testing.lifeline import scratch
 from bodega.testing.s3_server import Bucket, find_server
-from bodega_bench.distance import Distance, far_away
 from bodega_bench.environments import Unavailable, make_environment
 from bodega_bench.machine import memory_folder, memory_left
+from bodega_bench.pipeline.distance import Distance, far_away
 from bodega_bench.pipeline.media import PREFIX_VARIABLE, SOCKET_VARIABLE
 from bodega_bench.servers import on_socket
 

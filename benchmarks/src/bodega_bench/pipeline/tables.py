@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bodega.settings import format_size
+from bodega.texts import format_size
 from bodega_bench.pipeline.journal import ALL_SCALES
 from bodega_bench.pipeline.media import FLOOR, OURS
 from bodega_bench.pipeline.published import COUNTERPARTS, SCALES, SECONDS, published
