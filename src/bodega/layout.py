@@ -19,7 +19,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bodega.errors import LayoutError
@@ -275,7 +275,7 @@ class Description(NamedTuple):
                 id=self.identity,
                 nbytes=facts["nbytes"],
                 kind=facts["kind"],
-                created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+                created=datetime.fromtimestamp(facts["created"], tz=UTC),
                 producer=Producer(*facts["producer"]),
                 schema=facts["schema"],
             )

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from bodega.errors import LayoutError, RootError, StoreBusy
 from bodega.layout import Buffer, Pieces
@@ -75,7 +75,7 @@ class Draft:
         self.is_published = False
         """Whether it has its name, whatever failed after that."""
 
-    def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

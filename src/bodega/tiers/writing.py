@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from types import TracebackType
 from typing import Any, Protocol
@@ -414,7 +414,7 @@ def _describe(tier: str, run: str, name: str, encoded: layout.Encoded, nbytes: i
         id=os.urandom(16).hex(),
         nbytes=nbytes,
         kind=encoded.kind,
-        created=datetime.now(timezone.utc),
+        created=datetime.now(UTC),
         producer=layout.Producer(os.getpid(), _host(), current_task.get()),
         schema=encoded.schema,
         tier=tier,
