@@ -244,8 +244,7 @@ class FolderWriter:
             raise self._admission.full(self._name, None) from error
         if isinstance(error, BodegaError):
             return
-        if isinstance(error, FileNotFoundError):
-            self._admission.root.require()
+        self._admission.root.explain(error)
         if error.errno in locks.FULL:
             raise self._admission.full(self._name, None) from error
 
