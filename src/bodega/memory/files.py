@@ -221,8 +221,6 @@ class Draft:
                     displaced = self._take_name(places.join(self._root.run_folder(run), filename))
             except IsADirectoryError:
                 raise is_a_folder(f"{folder}/{filename}") from None
-            except NotADirectoryError:
-                raise is_no_folder(folder) from None
             except FileNotFoundError as error:
                 self._require_draft(error)
                 # The run's first object, or the run was dropped a moment ago.
@@ -333,16 +331,6 @@ def is_a_folder(path: str) -> LayoutError:
         f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
         path=path,
         reason="folder",
-    )
-
-
-def is_no_folder(path: str) -> LayoutError:
-    """The error for what is in place of a run's folder."""
-    return LayoutError(
-        f"{path} is a link or a file, where the folder of a run should be: it was put there from outside. Remove it by "
-        "hand.",
-        path=path,
-        reason="not a folder",
     )
 
 

@@ -16,8 +16,8 @@ from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
-from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+from bodega.tiers.eviction import Admission, Eviction
 from bodega.tiers.stored import Entry, Stored, Whole
 from bodega.tiers.writing import FolderWriter
 
@@ -38,14 +38,23 @@ class DirectoryTier:
         capacity: bytes that all segments of the root may take together; else a safe share of the file system.
         seals: every object that is put gets a digest.
         durable: where this is a disk, an object's bytes are on it before the object has its name.
+        eviction: moves objects to the tier below when this one is full, where there is one.
     """
 
-    def __init__(self, root: Root, capacity: int | None = None, *, seals: bool = False, durable: bool = False) -> None:
+    def __init__(
+        self,
+        root: Root,
+        capacity: int | None = None,
+        *,
+        seals: bool = False,
+        durable: bool = False,
+        eviction: Eviction | None = None,
+    ) -> None:
         self.root = root
-        self._seals, self._durable = seals, durable and self.is_on_disk
         self.url = str(root.path)
         """Its folder."""
-        self.admission = Admission(root, capacity)
+        self._seals, self._durable = seals, durable and self.is_on_disk
+        self.admission = Admission(self, capacity, eviction)
 
     @property
     def capacity(self) -> int:
@@ -158,7 +167,7 @@ class DirectoryTier:
                 return True
         except FileNotFoundError:
             pass  # The run has no folder.
-        self.root.require()
+        self._require(run)
         return False
 
     def delete(self, run: str, name: str) -> int | None:
@@ -166,7 +175,7 @@ class DirectoryTier:
         try:
             return files.remove(self.root, self._path(run, name))
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
         except IsADirectoryError as error:
             raise files.is_a_folder(error.filename) from None
@@ -199,14 +208,21 @@ class DirectoryTier:
             self.root.require()
             raise
 
-    def upload(self, run: str, name: str, data: memoryview) -> None:
-        """Keep a sealed object that comes from another tier.
+    def upload(self, run: str, name: str, data: memoryview, *, time_to_live: float | None = None) -> None:
+        """Keep a whole object that comes from another tier, after comparing it with its digest, or sealing it.
+
+        Args:
+            run: namespace of the name.
+            name: name of the object.
+            data: all bytes of the object.
+            time_to_live: what was set for the run.
 
         Raises:
             StoreFull: it does not fit.
         """
         self.receive(run, name, Whole(layout.parse_header(data, data.nbytes, f"{run}/{name}"), data))
-        self.sync_names(run)
+        if time_to_live is not None:
+            self.set_time_to_live(run, time_to_live)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
         """Keep an object that is read from another tier, after comparing it with its digest, or sealing it.
@@ -225,7 +241,7 @@ class DirectoryTier:
         """Whether what it holds can survive the machine's power failing."""
         return not self.root.filesystem.is_memory
 
-    def sync_names(self, run: str) -> None:
+    def sync(self, run: str) -> None:
         """Have the names of a run survive the machine's power failing, as their bytes do already."""
         if self.is_on_disk:
             with suppress(FileNotFoundError):  # The run was dropped meanwhile.
@@ -344,17 +360,17 @@ class DirectoryTier:
         return to_filename(name, portable=self.root.portable_names)
 
     def _path(self, run: str, name: str) -> str:
-        filename = self._filename(name)
-        try:
-            return places.join(self._folder(run), filename)
-        except NotADirectoryError as error:
-            raise files.is_no_folder(error.filename) from None
+        return places.join(self._folder(run), self._filename(name))
+
+    def _require(self, run: str) -> None:
+        """Complain where the root is gone, or has something else in the place of a run's folder; that may be missing."""
+        self.root.require(f"{self.url}/runs/{self._run_filename(run)}")
 
     def _scan(self, run: str) -> list[str]:
         try:
-            return self._names_in(self._folder(run))
-        except (FileNotFoundError, NotADirectoryError):
-            self.root.require()
+            return self._names(places.listing(self._folder(run)))
+        except FileNotFoundError:
+            self._require(run)
             return []
 
     def _has_names(self, run: str) -> bool:
@@ -367,29 +383,24 @@ class DirectoryTier:
     def run_folders(self) -> list[str]:
         """The runs that have a folder here, be it empty, in no order: much faster than `runs`."""
         try:
-            return self._names_in(self.root.runs)
+            return self._names(places.folders(self.root.runs))
         except FileNotFoundError:
             self.root.require()
             return []
 
-    def _names_in(self, folder: str) -> list[str]:
-        return [
-            from_filename(filename)
-            for filename in places.listing(folder)
-            if is_filename(filename, self.root.portable_names)
-        ]
+    def _names(self, filenames: list[str]) -> list[str]:
+        return [from_filename(filename) for filename in filenames if is_filename(filename, self.root.portable_names)]
 
     def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result, lease.Mapping | None] | None:
         try:
             path = self._path(run, name)
             descriptor, status, anchor = files.open_shared(path)
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
-        except NotADirectoryError as error:
-            raise files.is_no_folder(os.path.dirname(error.filename)) from None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
+                self._require(run)
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
         if not stat.S_ISREG(status.st_mode):
