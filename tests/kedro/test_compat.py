@@ -264,6 +264,7 @@ class Inline(Executor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.tasks.append(fn)
+        fn.hook_manager = compat.new_hooks()  # As a worker does: Kedro withholds the run's.
         future: Future[Any] = Future()
         future.set_result(fn.execute())
         return future
@@ -272,8 +273,8 @@ class Inline(Executor):
 class Inlined(compat.ExecutorRunner):
     """Over such an executor."""
 
-    def make_executor(self, max_workers: int) -> Executor:
-        self.executor = Inline()
+    def make_executor(self, max_workers: int, hook_manager: Any) -> Executor:
+        self.executor, self.hooks = Inline(), hook_manager
         return self.executor
 
 
@@ -283,7 +284,7 @@ def test_the_executor_gets_tasks_with_all_that_a_worker_needs() -> None:
     first, second = runner.executor.tasks
     assert (first.node.name, second.node.name) == ("first", "second")
     assert first.catalog is made
-    assert first.hook_manager is hooks
+    assert runner.hooks is hooks
     assert (first.run_id, first.is_async) == ("run-1", False)
     assert not hasattr(runner, "_manager")
 

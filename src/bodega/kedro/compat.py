@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.hooks.manager import (
     _create_hook_manager,
@@ -199,15 +199,22 @@ class Runner(AbstractRunner):
 
 
 class ExecutorRunner(kedro_runner.ParallelRunner):
-    """Kedro's ParallelRunner over an executor of one's own: there is no manager process, and the executor sees the hooks."""
+    """Kedro's ParallelRunner over an executor of one's own: no manager process, and the executor is told of the hooks."""
+
+    _hook_manager: PluginManager | None = None
 
     def __init__(self, max_workers: int | None, *, is_async: bool) -> None:
         # Not Kedro's own constructor, which starts a manager process.
         AbstractRunner.__init__(self, is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers)
 
-    def make_executor(self, max_workers: int) -> Executor:
-        """The executor of a run, which is given a `kedro.runner.Task` for each node."""
+    def make_executor(self, max_workers: int, hook_manager: PluginManager | None) -> Executor:
+        """The executor of a run, which is given a `kedro.runner.Task` for each node.
+
+        Args:
+            max_workers: tasks at once, at most.
+            hook_manager: the run's, which Kedro withholds from the tasks.
+        """
         raise NotImplementedError
 
     def __del__(self) -> None:
@@ -220,11 +227,11 @@ class ExecutorRunner(kedro_runner.ParallelRunner):
         hook_manager: PluginManager | None = None,
         run_id: str | None = None,
     ) -> None:
-        # Kedro's own withholds the hook manager, by which the executor knows whether the workers are to run hooks.
-        AbstractRunner._run(self, pipeline, catalog, hook_manager, run_id)  # noqa: SLF001
+        self._hook_manager = hook_manager
+        super()._run(pipeline, cast("Any", catalog), hook_manager, run_id)
 
     def _get_executor(self, max_workers: int) -> Executor:
-        return self.make_executor(max_workers)
+        return self.make_executor(max_workers, self._hook_manager)
 
     @classmethod
     def _validate_catalog(cls, catalog: Any) -> None:

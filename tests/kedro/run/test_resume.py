@@ -6,6 +6,9 @@ import pickle
 import pytest
 
 import bodega
+from bodega.kedro.project.place import Project
+from bodega.memory.presence import Work, board
+from bodega.memory.root import open_root
 
 PICKLES = """
 import pickle
@@ -181,6 +184,27 @@ def test_resuming_is_an_option_of_the_runners(chain, monkeypatch, runner):
     for resumes, expected in ((None, ["make", "double", "add"]), (True, []), (False, ["make", "double", "add"])):
         chain.session().run(runner=getattr(bodega.kedro, runner)(resume=resumes))
         assert ran(chain) == expected
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_runner_that_resumes_wants_the_run_that_another_process_is_at(chain, monkeypatch, runner):
+    """As with ``BODEGA_RESUME=1``: a run of its own would have nothing to go on from."""
+    import bodega.kedro
+
+    monkeypatch.chdir(chain.path)
+    run = Project(chain.path, "local").run_name
+    with board(open_root(bodega.open().root)) as others:
+        presence = others.add(Work(run, writes=frozenset({"total"})))
+    try:
+        with pytest.raises(bodega.StoreBusy, match="needs what is there"):
+            chain.session().run(runner=getattr(bodega.kedro, runner)(resume=True))
+        monkeypatch.setenv("BODEGA_RESUME", "1")
+        with pytest.raises(bodega.StoreBusy, match="needs what is there"):
+            chain.session().run(runner=getattr(bodega.kedro, runner)())
+        chain.session().run(runner=getattr(bodega.kedro, runner)(resume=False))
+    finally:
+        presence.end()
+    assert bodega.open().runs() == [f"{run}-2"]
 
 
 def test_a_file_that_was_replaced_since_is_not(chain):

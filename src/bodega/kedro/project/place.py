@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from bodega.store import Store
 
+_RESUME = re.compile(r"\(resume=(True|False)\)$")
+"""How the text of a runner of ours ends that was told whether to skip what has finished."""
 _KEDRO_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
 
 
@@ -135,7 +137,7 @@ class Project:
             shared=shared,
             is_chosen=bool(os.environ.get(RUN_VARIABLE) or service_run),
             is_part=shared is not None or compat.is_part(params),
-            goes_on=bool(params.get("only_missing_outputs")) or is_resumed(settings),
+            goes_on=bool(params.get("only_missing_outputs")) or is_resumed(settings, params.get("runner")),
         )
 
     @property
@@ -176,8 +178,16 @@ def _drop(root: str | None, run: str, process: int) -> None:
         atexit.register(_drop, root, run, process)
 
 
-def is_resumed(settings: ProjectSettings) -> bool:
-    """Whether nodes that finished in the run are skipped, as ``BODEGA_RESUME`` says, else ``bodega.yml``."""
+def is_resumed(settings: ProjectSettings, runner: object = None) -> bool:
+    """Whether nodes that finished in the run are skipped: as the runner was told, else ``BODEGA_RESUME``, else ``bodega.yml``.
+
+    Args:
+        settings: the project's rules.
+        runner: a runner, or its text: all that Kedro's ``run_params`` say of it when the run is picked.
+    """
+    told = _RESUME.search(str(runner))
+    if told is not None:
+        return told[1] == "True"
     text = os.environ.get(RESUME_VARIABLE, "")
     return settings.resume if text == "" else text != "0"
 

@@ -12,7 +12,7 @@ from bodega.kedro.compat import ExecutorRunner, Runner
 from bodega.kedro.project.place import current_place, is_resumed, place_apart
 from bodega.kedro.run import resume
 from bodega.kedro.run.beginning import begin, end, is_begun
-from bodega.kedro.run.hooks import with_ours
+from bodega.kedro.run.hooks import has_others, with_ours
 from bodega.kedro.run.registration import register
 from bodega.kedro.run.resume import RunRecord
 from bodega.kedro.run.workers import WorkerPool
@@ -36,6 +36,11 @@ class _OverTheStore(Runner):
     """Whether every node runs in a process of its own."""
     _resume: bool | None = None
     """Whether nodes that finished in the run are skipped; None: as the environment and ``bodega.yml`` say."""
+
+    def __str__(self) -> str:
+        # All that hooks get to know of a runner; see `is_resumed`.
+        told = "" if self._resume is None else f"resume={self._resume}"
+        return f"{type(self).__module__}.{type(self).__qualname__}({told})"
 
     def run(
         self,
@@ -71,8 +76,9 @@ class _OverTheStore(Runner):
         **options: Any,
     ) -> dict[str, Any]:
         self._record = RunRecord(place)
-        skips = is_resumed(place.settings) if self._resume is None else self._resume
-        left = resume.missing(pipeline, catalog, self._record, place) if skips else pipeline
+        left = pipeline
+        if is_resumed(place.settings, self):
+            left = resume.missing(pipeline, catalog, self._record, place)
         self._record.forget(left.nodes)
         outcome = super().run(left, catalog, with_ours(hook_manager), *args, **options)
         resume.forget_inner(pipeline, place)
@@ -136,6 +142,6 @@ class ParallelRunner(_OverTheStore, ExecutorRunner):
         super().__init__(max_workers, is_async=is_async)
         self._resume = resume
 
-    def make_executor(self, max_workers: int) -> Executor:
+    def make_executor(self, max_workers: int, hook_manager: PluginManager | None) -> Executor:
         """Processes of ours."""
-        return WorkerPool(max_workers)
+        return WorkerPool(max_workers, runs_hooks=has_others(hook_manager))

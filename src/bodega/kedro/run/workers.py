@@ -33,7 +33,7 @@ from kedro.runner import Task
 
 from bodega.errors import TaskFailed
 from bodega.kedro import compat
-from bodega.kedro.run.hooks import has_others, with_ours
+from bodega.kedro.run.hooks import with_ours
 
 START_METHODS = ("fork", "spawn", "forkserver")
 GRACE_SECONDS = 3.0
@@ -67,8 +67,9 @@ class WorkerTraceback(Exception):
 class WorkerPool(Executor):
     """Runs Kedro's tasks in processes, all of which start with the first task."""
 
-    def __init__(self, max_workers: int) -> None:
+    def __init__(self, max_workers: int, *, runs_hooks: bool) -> None:
         self._max_workers = max_workers
+        self._runs_hooks = runs_hooks
         self._threads = ThreadPoolExecutor(max_workers, thread_name_prefix="bodega-worker")
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -108,7 +109,7 @@ class WorkerPool(Executor):
             run_id=task.run_id,
             package_name=project.PACKAGE_NAME,
             logging_config=dict(project.LOGGING),
-            runs_hooks=has_others(task.hook_manager),
+            runs_hooks=self._runs_hooks,
         )
         # All of them before the first thread: a fork is safest while there is but one.
         self._workers = [_Worker(context, setup) for _ in range(self._max_workers)]
