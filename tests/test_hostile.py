@@ -70,22 +70,22 @@ def forge(
         schema=facts.get("schema", {}),
     )
     recipe = recipe or {"codec": "bytes"}
-    encoded = layout.Encoded("", {}, recipe, (memoryview(data),))
     # `plan` writes three things of a producer, whatever they are; what is to be wrong goes in behind it.
     real, layout._to_json = (
         layout._to_json,
         lambda value: real({**value, "producer": producer} if "producer" in value else value),
     )
     try:
-        plan = layout.plan(info, encoded, stream_length=0, stream_crc=0, stream_written=False)
+        plan = layout.plan(info, recipe, [len(data)], stream_length=0, stream_crc=0, description_last=False)
     finally:
         layout._to_json = real
     folder = Path(store.root) / "runs" / store.run
     folder.mkdir(exist_ok=True)
     with (folder / name).open("wb") as file:
-        for offset, parts in layout.pieces(plan, encoded, []):
-            file.seek(offset)
-            file.writelines(part for part in parts if isinstance(part, memoryview))
+        file.write(plan.head + plan.description)
+        file.seek(plan.offsets[0])
+        file.write(data)
+        file.truncate(plan.total)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bodega.errors import LayoutError
@@ -101,7 +101,7 @@ _MOST = 2**63 - 1
 """Of whatever a description counts: the lengths of files end there."""
 _LAST_YEAR = 3000
 """Of the time of a put: dates near the end of the calendar cannot be shown in every time zone."""
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _from_json = json.JSONDecoder().raw_decode
 _ZEROS = memoryview(bytes(PAGE))
 
@@ -124,33 +124,44 @@ class Plan(NamedTuple):
     """The header with its padding, to be written at 0."""
     description: bytes
     """Description and buffer table."""
-    description_offset: int
-    stream_end: int
-    offsets: tuple[int, ...]
+    offsets: list[int]
     """Of the buffers."""
     total: int
     """The object's end in its segment."""
 
 
+def _json_encoder() -> Callable[[object], str]:
+    """What makes JSON: the encoder in C, which `json.JSONEncoder` makes anew for each text, made once."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _ENCODER.encode
+    encode = make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    return lambda value: "".join(encode(value, 0))
+
+
+_to_json = _json_encoder()
+
+
 def plan(
     info: ObjectInfo,
-    encoded: Encoded,
+    recipe: dict[str, Any],
+    lengths: Sequence[int],
     *,
     stream_length: int,
     stream_crc: int,
-    stream_written: bool,
+    description_last: bool,
 ) -> Plan:
     """Lay out an object.
 
     Args:
-        info: what the description will say.
-        encoded: the value.
+        info: what the description will say to people.
+        recipe: what it will say to the decoder.
+        lengths: bytes of each buffer, in order.
         stream_length: bytes of the pickle stream.
         stream_crc: its CRC-32.
-        stream_written: the stream was so long that it already stands right behind the header; the description then
-            goes to the end.
+        description_last: the stream stands right behind the header, and the description at the end: for what was written
+            before all of it was known.
     """
-    lengths = [buffer.nbytes for buffer in encoded.buffers]
     # Two texts, one behind the other, so that a get need not parse what people read.
     facts = {
         "kind": info.kind,
@@ -159,16 +170,16 @@ def plan(
         "producer": [info.producer.process, info.producer.host, info.producer.task],
         "schema": info.schema,
     }
-    text = (_to_json([info.run, info.name, encoded.recipe]) + _to_json(facts)).encode("utf-8", "surrogatepass")
+    text = (_to_json([info.run, info.name, recipe]) + _to_json(facts)).encode("utf-8", "surrogatepass")
     block_length = len(text) + _ENTRY.size * len(lengths)
-    stream_offset = HEADER_SIZE if stream_written else HEADER_SIZE + block_length
+    stream_offset = HEADER_SIZE if description_last else HEADER_SIZE + block_length
     end = stream_offset + stream_length
     offsets = []
     for length in lengths:
         offsets.append(end := aligned(end, length))
         end += length
-    description_offset = end if stream_written else HEADER_SIZE
-    total = end + block_length if stream_written else end
+    description_offset = end if description_last else HEADER_SIZE
+    total = end + block_length if description_last else end
     table = b"".join(_ENTRY.pack(0, offset, length) for offset, length in zip(offsets, lengths, strict=True))
     description = text + table
     head = bytearray(HEADER_SIZE)
@@ -177,31 +188,7 @@ def plan(
         description_offset, len(text), len(lengths), stream_offset, stream_length, total, bytes(16),
     )  # fmt: skip
     head[_CRC_FIELD] = _crc(head, description)
-    return Plan(bytes(head), description, description_offset, stream_offset + stream_length, tuple(offsets), total)
-
-
-def pieces(plan: Plan, encoded: Encoded, stream: Sequence[memoryview]) -> Iterator[tuple[int, list[Buffer]]]:
-    """What to write where: offsets, and what goes behind each without a hole.
-
-    Args:
-        plan: of the object.
-        encoded: its value.
-        stream: the parts of its pickle stream, unless they have been written already.
-    """
-    front = plan.description_offset == HEADER_SIZE
-    run: list[Buffer] = [memoryview(plan.head), memoryview(plan.description), *stream] if front else []
-    start = 0 if front else plan.stream_end
-    end = start + sum(part.nbytes for part in run)
-    if not front:
-        yield 0, [memoryview(plan.head)]
-    for offset, buffer in zip(plan.offsets, encoded.buffers, strict=True):
-        if offset > end:
-            run.append(padding(offset - end))
-        run.append(buffer)
-        end = offset + buffer.nbytes
-    if not front:
-        run.append(memoryview(plan.description))
-    yield start, run
+    return Plan(bytes(head), description, offsets, total)
 
 
 class Header(NamedTuple):
@@ -288,7 +275,7 @@ class Description(NamedTuple):
                 id=self.identity,
                 nbytes=facts["nbytes"],
                 kind=facts["kind"],
-                created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+                created=datetime.fromtimestamp(facts["created"], tz=UTC),
                 producer=Producer(*facts["producer"]),
                 schema=facts["schema"],
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from bodega.codecs.chunks import Encoder
 from bodega.layout import ObjectInfo
-from bodega.tiers.streaming import Pieces
+from bodega.tiers.stack import Growth
 
 
 class StreamWriter:
@@ -16,11 +17,11 @@ class StreamWriter:
     One that is given up, by an error or by nobody holding it any more, leaves nothing behind.
     """
 
-    def __init__(self, pieces: Pieces, published: Callable[[ObjectInfo], None]) -> None:
-        self._pieces = pieces
+    def __init__(self, growth: Growth, published: Callable[[ObjectInfo], None]) -> None:
+        self._growth = growth
         self._published = published
         self._encoder = Encoder()
-        next(pieces)
+        next(growth)
 
     def append(self, chunk: object) -> None:
         """Write the next chunk. After an error the stream is closed.
@@ -31,7 +32,7 @@ class StreamWriter:
             ValueError: the stream is closed.
         """
         try:
-            self._pieces.send(self._encoder.add(chunk))
+            self._growth.send(self._encoder.add(chunk))
         except StopIteration:
             raise _closed() from None
         except BaseException:
@@ -46,7 +47,7 @@ class StreamWriter:
             ValueError: the stream is closed.
         """
         try:
-            self._pieces.send(self._encoder.finish())
+            self._growth.send(self._encoder.finish())
         except StopIteration as end:
             if end.value is None:
                 raise _closed() from None
@@ -56,9 +57,9 @@ class StreamWriter:
 
     def close(self) -> None:
         """Give up what was not published."""
-        self._pieces.close()
+        self._growth.close()
 
-    def __enter__(self) -> StreamWriter:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

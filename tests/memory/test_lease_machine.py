@@ -90,7 +90,9 @@ class Walk:
 
     def put(self):
         name, value = self.chance.choice(NAMES), self.new_array()
-        self.tier.put("r", name, lambda sink: encode(value, sink))
+        with self.tier.begin("r", name) as writer:
+            writer.put(lambda sink: encode(value, sink))
+            writer.publish()
         self.model[name] = value
 
     def get(self):

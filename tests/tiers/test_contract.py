@@ -217,7 +217,9 @@ def test_pinning_what_has_no_room_is_an_error(small):
 def test_a_damaged_object_gets_no_seal_on_its_way(root, byte):
     """Whether its header says that it has a digest, where its parts are, or what it is."""
     above, below = DirectoryTier(open_root(root / "above")), DirectoryTier(open_root(root / "below"))
-    below.put("r", "x", lambda sink: bodega.codecs.encode(b"x" * 1000, sink), seal=byte == 10)
+    with below.begin("r", "x", seal=byte == 10) as writer:
+        writer.put(lambda sink: bodega.codecs.encode(b"x" * 1000, sink))
+        writer.publish()
     stored = below.fetch("r", "x")
     stored.data[byte] ^= 1
     stored = stored._replace(header=layout.parse_header(stored.data, len(stored.data), ""))

@@ -14,9 +14,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from bodega.errors import RootError, StoreBusy
+from bodega.errors import LayoutError, RootError, StoreBusy
 from bodega.layout import Buffer, Pieces
 from bodega.memory import lease, ledger, locks, places, pool
 from bodega.memory.copying import WORTH_IT, copy_mapped
@@ -72,11 +72,10 @@ class Draft:
         """Bytes that a warm segment has already."""
         self._end = 0
         self._counted = 0
-        self._published = False
-        self.hasher: Any = None
-        """Fed with what is written, but for the header; must be set before the first write."""
+        self.is_published = False
+        """Whether it has its name, whatever failed after that."""
 
-    def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -86,7 +85,7 @@ class Draft:
         if descriptor is None or descriptor.number < 0:
             return  # Nothing is written yet; or this is a forked child, to which the draft does not belong.
         try:
-            if not self._published:
+            if not self.is_published:
                 self._undo()
         finally:
             if self._warm:
@@ -141,8 +140,16 @@ class Draft:
             )
         return self._descriptor.number
 
-    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        """Write buffers one behind the other; returns the offset behind the last.
+    def write(self, offset: int, buffers: Sequence[Buffer], digest: Any = None) -> int:
+        """Write buffers one behind the other.
+
+        Args:
+            offset: where the first one goes.
+            buffers: what to write.
+            digest: fed with their bytes, in order; with none of them where there is no room for all.
+
+        Returns:
+            The offset behind the last.
 
         Raises:
             StoreFull: they do not fit.
@@ -154,22 +161,22 @@ class Draft:
         batch: list[memoryview] = []
         for buffer in buffers:
             if isinstance(buffer, Pieces):
-                offset = self._write(offset, batch)
+                offset = self._write(offset, batch, digest)
                 batch = []
                 for part in buffer.parts():
-                    offset = self._write(offset, [part])
+                    offset = self._write(offset, [part], digest)
                 continue
             batch.append(buffer)
             if len(batch) == _MOST_VIEWS:
-                offset = self._write(offset, batch)
+                offset = self._write(offset, batch, digest)
                 batch = []
-        return self._write(offset, batch)
+        return self._write(offset, batch, digest)
 
-    def _write(self, offset: int, views: list[memoryview]) -> int:
+    def _write(self, offset: int, views: list[memoryview], digest: Any) -> int:
         views = [view for view in views if view.nbytes]
-        if self.hasher is not None:
-            for view in views if offset else views[1:]:
-                self.hasher.update(view)
+        if digest is not None:
+            for view in views:
+                digest.update(view)
         total = sum(view.nbytes for view in views)
         if self._warm and total >= WORTH_IT and offset + total <= self._whole and self._root.filesystem.has_huge_pages:
             return offset + copy_mapped(self._number, offset, views)
@@ -199,6 +206,9 @@ class Draft:
             folder: the run's; made where it is missing.
             filename: of the name.
             synced: its bytes are on the disk before it has its name, so that no name ever stands for less.
+
+        Raises:
+            LayoutError: there is a folder in place of the name, or a file in that of the folder.
         """
         if synced:
             os.fsync(self._number)
@@ -209,12 +219,14 @@ class Draft:
                 with name_lock(self._root, f"{folder}/{filename}"):
                     # The folder is looked up under the lock: whoever drops the run moves it away.
                     displaced = self._take_name(places.join(self._root.run_folder(run), filename))
+            except IsADirectoryError:
+                raise is_a_folder(f"{folder}/{filename}") from None
             except FileNotFoundError as error:
                 self._require_draft(error)
                 # The run's first object, or the run was dropped a moment ago.
                 self._root.make_run(run)
                 continue
-            if self._published:
+            if self.is_published:
                 break
             # Where whoever counts anew finds it, room can be made for it in peace.
             self._reserve(self._end)
@@ -293,7 +305,7 @@ class Draft:
                     count.add(-more)
                     self._counted -= more
                 raise
-            self._published = True
+            self.is_published = True
             if gone:
                 # The object is there: a put that fails now would be a lie. The next sweep counts anew.
                 with suppress(OSError):
@@ -311,6 +323,15 @@ class Draft:
             places.exchange(place, path)
         else:
             places.rename(place, path)
+
+
+def is_a_folder(path: str) -> LayoutError:
+    """The error for a folder in place of a segment."""
+    return LayoutError(
+        f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
+        path=path,
+        reason="folder",
+    )
 
 
 def _size(path: str) -> int | None:

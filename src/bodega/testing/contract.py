@@ -17,13 +17,12 @@ Where a function is given that reads the raw bytes of a tier, those are checked 
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import threading
-import zlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +33,8 @@ from bodega.memory.root import Root
 from bodega.names import from_filename
 from bodega.store import Store
 from bodega.tiers.base import Fetch, Tier
+from bodega.tiers.stored import Private
+from bodega.tiers.writing import Composition
 
 if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine
@@ -54,31 +55,10 @@ _SECONDS = 60.0
 
 def sealed(run: str, name: str, value: object) -> memoryview:
     """The bytes of a sealed object, as `Tier.upload` takes them."""
-    sink = io.BytesIO()
-    encoded = codecs.encode(value, sink)
-    stream = sink.getvalue()
-    info = layout.ObjectInfo(
-        name=name,
-        run=run,
-        id=os.urandom(16).hex(),
-        nbytes=len(stream) + sum(buffer.nbytes for buffer in encoded.buffers),
-        kind=encoded.kind,
-        created=datetime.now(timezone.utc),
-        producer=layout.Producer(os.getpid(), os.uname().nodename),
-        schema=encoded.schema,
-    )
-    plan = layout.plan(
-        info, encoded, stream_length=len(stream), stream_crc=zlib.crc32(stream), stream_written=False
-    )  # fmt: skip
-    data = bytearray()
-    for _, buffers in layout.pieces(plan, encoded, [memoryview(stream)]):
-        for buffer in buffers:
-            for part in buffer.parts() if isinstance(buffer, layout.Pieces) else (buffer,):
-                data += part
-    digest = layout.digester()
-    digest.update(memoryview(data)[layout.HEADER_SIZE :])
-    data[: layout.HEADER_SIZE] = layout.seal(plan.head, plan.description, digest.digest())
-    return memoryview(data)
+    memory = Private()
+    composition = Composition(memory, seal=True)
+    composition.finish("", run, name, codecs.encode(value, composition))
+    return memory.data
 
 
 class RawObject(NamedTuple):
@@ -167,6 +147,21 @@ class TierContract:
             tier.upload("run", "x", data)
             assert tier.names("run") == ["x"]
             assert _bytes_of(tier, "run", "x") == data
+
+    def test_a_value_is_written_as_it_would_be_uploaded(self, tier: Tier) -> None:
+        """It has its name when it is published and not before, a digest or none, and what is given up leaves nothing."""
+        for size in SIZES:
+            text = os.urandom(size)
+            with tier.begin("run", "x") as writer:
+                info = writer.put(partial(codecs.encode, {"text": text}))
+                assert tier.info("run", "x") is None
+                writer.publish()
+            assert tier.info("run", "x") == replace(info, tier="")
+            assert read_raw(_bytes_of(tier, "run", "x"), "run", "x").value == {"text": text}
+            tier.delete("run", "x")
+        with tier.begin("run", "x") as writer:
+            writer.put(partial(codecs.encode, 1))
+        assert tier.names("run") == tier.runs() == []
 
     def test_a_deleted_name_is_gone(self, tier: Tier) -> None:
         """And says what it took; its neighbour stays."""

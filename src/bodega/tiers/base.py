@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Protocol
 
 from bodega.codecs import Sink
@@ -23,6 +23,36 @@ class Fetch(Protocol):
 
         Raises:
             TierError: the tier failed, or the object was replaced meanwhile.
+        """
+
+
+class Writer(Protocol):
+    """An object on its way into a tier. Leaving its context without `publish` leaves nothing behind."""
+
+    def __enter__(self) -> Writer:  # noqa: PYI034 - Self is of Python 3.11
+        """The writer itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Give up what was not published."""
+
+    def put(self, encode: Callable[[Sink], Encoded]) -> ObjectInfo:
+        """Take a value, which must stay as it is until it is published.
+
+        Args:
+            encode: describes the value; its stream goes to the sink. Called again where something has to be tried again.
+
+        Raises:
+            StoreFull: it does not fit.
+        """
+
+    def publish(self) -> None:
+        """Let the name stand for the object, in one atomic step.
+
+        Raises:
+            StoreFull: it does not fit.
+            TierError: the tier failed; what was under the name before is still there.
         """
 
 
@@ -52,27 +82,11 @@ class Tier(Protocol):
     def runs(self) -> list[str]:
         """The runs that hold objects, sorted."""
 
-    def put(
-        self,
-        run: str,
-        name: str,
-        encode: Callable[[Sink], Encoded],
-        *,
-        below: bool,
-        publishing: AbstractContextManager[None],
-    ) -> ObjectInfo:
-        """Keep what ``encode`` yields in one atomic step.
-
-        Args:
-            run: namespace of the name.
-            name: of the object.
-            encode: describes the value; its stream goes to the sink. Called again where something has to be tried again.
-            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
-            publishing: held while the object gets its name.
+    def begin(self, run: str, name: str) -> Writer:
+        """Begin to write an object.
 
         Raises:
-            StoreFull: it does not fit.
-            TierError: the tier failed; what was under the name before is still there.
+            InvalidName: it cannot be kept.
         """
 
     def upload(self, run: str, name: str, data: memoryview) -> None:

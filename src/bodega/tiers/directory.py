@@ -8,11 +8,9 @@ import mmap
 import os
 import stat
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 
 from bodega import layout
-from bodega.codecs import Sink
 from bodega.errors import LayoutError, RootError
 from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
@@ -20,8 +18,8 @@ from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
 from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
-from bodega.tiers.stored import Entry, Stored
-from bodega.tiers.writing import StreamSink, Writing, describe
+from bodega.tiers.stored import Entry, Stored, Whole
+from bodega.tiers.writing import FolderWriter
 
 SMALL = 64 * 1024
 """Objects up to here are read into private memory: cheaper than a mapping and its page faults."""
@@ -38,10 +36,13 @@ class DirectoryTier:
     Args:
         root: a checked root.
         capacity: bytes that all segments of the root may take together; else a safe share of the file system.
+        seals: every object that is put gets a digest.
+        durable: where this is a disk, an object's bytes are on it before the object has its name.
     """
 
-    def __init__(self, root: Root, capacity: int | None = None) -> None:
+    def __init__(self, root: Root, capacity: int | None = None, *, seals: bool = False, durable: bool = False) -> None:
         self.root = root
+        self._seals, self._durable = seals, durable and self.is_on_disk
         self.url = str(root.path)
         """Its folder."""
         self.admission = Admission(root, capacity)
@@ -51,74 +52,20 @@ class DirectoryTier:
         """Bytes that all segments of the root may take together."""
         return self.admission.capacity
 
-    def put(
-        self,
-        run: str,
-        name: str,
-        encode: Callable[[Sink], layout.Encoded],
-        *,
-        seal: bool = False,
-        below: bool = False,
-        publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
-    ) -> layout.ObjectInfo:
-        """Write what ``encode`` yields and publish it.
+    def begin(self, run: str, name: str, *, seal: bool = False) -> FolderWriter:
+        """Begin to write an object.
 
         Args:
             run: namespace of the name.
-            name: of the object.
-            encode: describes the value; its stream goes to the sink.
-            seal: compute a digest while writing.
-            below: as every object below memory is kept: with a digest, and on the disk before it has its name.
-            publishing: held while the object gets its name.
+            name: name of the object.
+            seal: compute a digest while writing, also where the tier does not seal every object.
 
         Raises:
-            StoreFull: it does not fit; the old object of the name is untouched.
-        """
-        with self.draft(name) as draft:
-            seal = seal or below
-            if seal:
-                draft.hasher = layout.digester()
-            sink = StreamSink(draft)
-            encoded = encode(sink)
-            if sink.is_written:
-                sink.flush()
-            info = describe(self.url, run, name, encoded, sink.length)
-            plan = layout.plan(
-                info,
-                encoded,
-                stream_length=sink.length,
-                stream_crc=sink.crc,
-                stream_written=sink.is_written,
-            )
-            if not draft.begun:
-                draft.begin(plan.total)
-            for offset, buffers in layout.pieces(plan, encoded, sink.held):
-                draft.write(offset, buffers)
-            if seal:
-                head = layout.seal(plan.head, plan.description, draft.hasher.digest())
-                draft.write(0, [memoryview(head)])
-            with publishing:
-                self.publish(draft, run, name, synced=below and self.is_on_disk)
-        return info
-
-    def draft(self, name: str) -> files.Draft:
-        """A segment to be written, and published with `publish`; the name is for messages."""
-        return Writing(self.admission, name)
-
-    def publish(self, draft: files.Draft, run: str, name: str, *, synced: bool = False) -> None:
-        """Let a name stand for what was written; see `files.Draft.publish`.
-
-        Raises:
-            LayoutError: there is a folder in its place.
+            InvalidName: it cannot be kept.
         """
         # Not opened yet: the folder is made as late as it is needed.
-        folder, filename = f"{self.url}/runs/{self._run_filename(run)}", self._filename(name)
-        try:
-            draft.publish(folder, filename, synced=synced)
-        except IsADirectoryError:
-            raise _is_a_folder(f"{folder}/{filename}") from None
-        except NotADirectoryError:
-            raise _is_no_folder(folder) from None
+        place = f"{self.url}/runs/{self._run_filename(run)}", self._filename(name)
+        return FolderWriter(self.admission, self.url, run, name, place, seal=seal or self._seals, durable=self._durable)
 
     def open(self, run: str, name: str, *, touch: bool = True) -> Stored | None:
         """Take the lease of an object and read or map it.
@@ -211,7 +158,7 @@ class DirectoryTier:
                 return True
         except FileNotFoundError:
             pass  # The run has no folder.
-        self.root.require()
+        self._require(run)
         return False
 
     def delete(self, run: str, name: str) -> int | None:
@@ -219,10 +166,10 @@ class DirectoryTier:
         try:
             return files.remove(self.root, self._path(run, name))
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
         except IsADirectoryError as error:
-            raise _is_a_folder(error.filename) from None
+            raise files.is_a_folder(error.filename) from None
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
@@ -258,10 +205,7 @@ class DirectoryTier:
         Raises:
             StoreFull: it does not fit.
         """
-        with self.draft(name) as draft:
-            draft.begin(data.nbytes)
-            draft.write(0, [data])
-            self.publish(draft, run, name, synced=self.is_on_disk)
+        self.receive(run, name, Whole(layout.parse_header(data, data.nbytes, f"{run}/{name}"), data))
         self.sync_names(run)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
@@ -272,25 +216,9 @@ class DirectoryTier:
             LayoutError: its bytes are not those that were sent.
             TierError: the other tier failed.
         """
-        filename, header, end = self._filename(name), fetch.header, 0
-        with self.draft(name) as draft:
-            draft.hasher = layout.digester()
-            draft.begin(header.total)
-            for part in fetch.parts():
-                pieces = [part] if end else [part[: layout.HEADER_SIZE], part[layout.HEADER_SIZE :]]
-                end = draft.write(end, pieces)
-            if end != header.total:
-                raise layout.damaged(filename, f"{end} bytes of {header.total} came")
-            digest = draft.hasher.digest()
-            head = draft.read(0, layout.HEADER_SIZE)
-            block = draft.read(header.description_offset, header.block_length)
-            # Before it is sealed: a seal would make a damaged header good.
-            layout.parse_description(header, head, block, owner=(run, name), path=filename)
-            if header.digest:
-                layout.verify(header, digest, filename)
-            else:
-                draft.write(0, [memoryview(layout.seal(head, block, digest))])
-            self.publish(draft, run, name, synced=self.is_on_disk)
+        with self.begin(run, name) as writer:
+            writer.copy(fetch)
+            writer.publish()
 
     @property
     def is_on_disk(self) -> bool:
@@ -416,17 +344,17 @@ class DirectoryTier:
         return to_filename(name, portable=self.root.portable_names)
 
     def _path(self, run: str, name: str) -> str:
-        filename = self._filename(name)
-        try:
-            return places.join(self._folder(run), filename)
-        except NotADirectoryError as error:
-            raise _is_no_folder(error.filename) from None
+        return places.join(self._folder(run), self._filename(name))
+
+    def _require(self, run: str) -> None:
+        """Complain where the root is gone, or has something else in the place of a run's folder; that may be missing."""
+        self.root.require(f"{self.url}/runs/{self._run_filename(run)}")
 
     def _scan(self, run: str) -> list[str]:
         try:
-            return self._names_in(self._folder(run))
-        except (FileNotFoundError, NotADirectoryError):
-            self.root.require()
+            return self._names(places.listing(self._folder(run)))
+        except FileNotFoundError:
+            self._require(run)
             return []
 
     def _has_names(self, run: str) -> bool:
@@ -439,49 +367,27 @@ class DirectoryTier:
     def run_folders(self) -> list[str]:
         """The runs that have a folder here, be it empty, in no order: much faster than `runs`."""
         try:
-            return self._names_in(self.root.runs)
+            return self._names(places.folders(self.root.runs))
         except FileNotFoundError:
             self.root.require()
             return []
 
-    def _names_in(self, folder: str) -> list[str]:
-        return [
-            from_filename(filename)
-            for filename in places.listing(folder)
-            if is_filename(filename, self.root.portable_names)
-        ]
+    def _names(self, filenames: list[str]) -> list[str]:
+        return [from_filename(filename) for filename in filenames if is_filename(filename, self.root.portable_names)]
 
     def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result, lease.Mapping | None] | None:
         try:
             path = self._path(run, name)
             descriptor, status, anchor = files.open_shared(path)
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
-        except NotADirectoryError as error:
-            raise _is_no_folder(os.path.dirname(error.filename)) from None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
+                self._require(run)
                 raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
         if not stat.S_ISREG(status.st_mode):
             descriptor.close()
             raise layout.damaged(path, "it is not a file")
         return path, descriptor, status, anchor
-
-
-def _is_a_folder(path: str) -> LayoutError:
-    return LayoutError(
-        f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
-        path=path,
-        reason="folder",
-    )
-
-
-def _is_no_folder(path: str) -> LayoutError:
-    return LayoutError(
-        f"{path} is a link or a file, where the folder of a run should be: it was put there from outside. Remove it by "
-        "hand.",
-        path=path,
-        reason="not a folder",
-    )

@@ -14,9 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from itertools import count, islice
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bodega import layout
@@ -110,6 +110,37 @@ class Download:
             raise self._tier.replaced(self._run, self._name) from None
 
 
+class Upload:
+    """A value on its way into object storage; nothing is there before it is published."""
+
+    def __init__(self, tier: ObjectStorageTier, run: str, name: str) -> None:
+        self._tier, self._run, self._name = tier, run, name
+        self._passing: Passing | None = None
+
+    def __enter__(self) -> Upload:  # noqa: PYI034 - Self is of Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to give up."""
+
+    def put(self, encode: Callable[[Sink], layout.Encoded]) -> layout.ObjectInfo:
+        """Encode a value to learn what its header says; it must stay as it is until it is published."""
+        self._passing = Passing(self._tier.url, self._run, self._name, encode)
+        return self._passing.info
+
+    def publish(self) -> None:
+        """Encode the value once more, on its way.
+
+        Raises:
+            NotShareable: the value pickles differently each time.
+            TierError: the tier failed; what was under the name before is still there.
+        """
+        assert self._passing is not None
+        self._tier.send(self._run, self._name, self._passing)
+
+
 class ObjectStorageTier:
     """Objects under a URL.
 
@@ -177,22 +208,17 @@ class ObjectStorageTier:
         # Folders stay when their last file goes, and some servers keep them too.
         return sorted(run for run in map(from_filename, filter(_is_ours, folders)) if self._keys(run, most=1))
 
-    def put(
-        self,
-        run: str,
-        name: str,
-        encode: Callable[[Sink], layout.Encoded],
-        *,
-        below: bool = True,  # noqa: ARG002 - everything here is
-        publishing: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
-    ) -> layout.ObjectInfo:
-        """Keep what ``encode`` yields in one atomic step, without having all of it in memory or on a disk before.
+    def begin(self, run: str, name: str) -> Upload:
+        """Begin to write an object, without having all of it in memory or on a disk before.
 
         Raises:
-            NotShareable: the value pickles differently each time.
-            TierError: the tier failed; what was under the name before is still there.
+            InvalidName: it cannot be kept.
         """
-        passing = Passing(self.url, run, name, encode)
+        self.check(run, name)
+        return Upload(self, run, name)
+
+    def send(self, run: str, name: str, passing: Passing) -> None:
+        """Keep a value that passes, in one atomic step; durable when this returns."""
 
         def send(part: int, at_once: int) -> None:
             path = self._key(run, name)
@@ -208,9 +234,7 @@ class ObjectStorageTier:
 
                 passing.send(take)
 
-        with publishing:
-            self._write(run, name, passing.nbytes, send)
-        return passing.info
+        self._write(run, name, passing.nbytes, send)
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
         """Keep a sealed object in one atomic step; durable when this returns."""

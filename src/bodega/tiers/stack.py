@@ -15,7 +15,7 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 
@@ -38,11 +38,14 @@ from bodega.memory.root import root_option
 from bodega.memory.sweep import turned
 from bodega.names import is_record
 from bodega.texts import command
-from bodega.tiers.base import Tier
+from bodega.tiers.base import Tier, Writer
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.record import note_below, recall
 from bodega.tiers.stored import Stored, read_whole
-from bodega.tiers.streaming import Pieces, write_pieces
+from bodega.tiers.streaming import Growing
+
+Growth = Generator[None, Sequence[layout.Buffer] | layout.Encoded, layout.ObjectInfo]
+"""Takes buffers by ``send``, and last what to say of them all, without buffers; closing it leaves nothing behind."""
 
 _STRIPES = 256
 _RUN_STRIPES = 64
@@ -90,13 +93,21 @@ class TierStack:
         for tier in self._folders:
             tier.root.require()
 
+    def explain(self, error: OSError) -> None:
+        """Say what is wrong with a folder, where that is why a call of the system failed.
+
+        Raises:
+            RootError: one of the folders, or something in it, is not what it was.
+        """
+        for tier in self._folders:
+            tier.root.explain(error)
+
     def put(
         self,
         run: str,
         name: str,
         encode: Callable[[Sink], layout.Encoded],
         *,
-        seal: bool = False,
         persist: bool = False,
         pinned: bool = False,
     ) -> layout.ObjectInfo:
@@ -113,28 +124,38 @@ class TierStack:
         if not self.lower:
             if persist:
                 raise self._nothing_durable(name)
-            return self.top.put(run, name, encode, seal=seal)
+            with self.top.begin(run, name) as writer:
+                info = writer.put(encode)
+                writer.publish()
+            return info
         self._runs.add(run)
         for tier in self.lower:
             tier.check(run, name)
-        replacing = partial(self._replacing, run=run, name=name, persist=persist)
         try:
-            return self.top.put(run, name, encode, seal=seal, publishing=replacing(self.top))
+            return self._put(self.top, run, name, encode, persist)
         except StoreFull as error:
             if pinned:
                 raise
             full = error
         for tier in self.lower:
             try:
-                return tier.put(run, name, encode, below=True, publishing=replacing(tier))
+                return self._put(tier, run, name, encode, persist)
             except (StoreFull, TierError) as error:
                 if isinstance(error, TierError) and getattr(error, "tier", None) != tier.url:
                     raise  # It is here, and another tier failed.
                 full.add_hint(f"Below: {error}")
         raise full
 
-    def write(self, run: str, name: str, *, persist: bool = False) -> Pieces:
-        """Publish what comes piece by piece; in the first folder that has room for it, and in the durable tier if asked.
+    def _put(
+        self, tier: Tier, run: str, name: str, encode: Callable[[Sink], layout.Encoded], persist: bool
+    ) -> layout.ObjectInfo:
+        with tier.begin(run, name) as writer:
+            info = writer.put(encode)
+            self._publish(writer, tier, run, name, persist)
+        return info
+
+    def grow(self, run: str, name: str, *, persist: bool = False) -> Growth:
+        """Publish what comes part by part; in the first folder that has room for it, and in the durable tier if asked.
 
         Raises:
             SettingsError: there is no durable tier.
@@ -145,7 +166,15 @@ class TierStack:
         self._runs.add(run)
         for tier in self.lower:
             tier.check(run, name)
-        return write_pieces(self._folders, run, name, partial(self._replacing, run=run, name=name, persist=persist))
+        return self._grow(run, name, persist)
+
+    def _grow(self, run: str, name: str, persist: bool) -> Growth:
+        with Growing(self._folders, run, name) as growing:
+            while not isinstance(sent := (yield), layout.Encoded):
+                growing.append(sent)
+            info = growing.finish(sent)
+            self._publish(growing, growing.folder, run, name, persist)
+        return info
 
     def persist(self, run: str, name: str) -> None:
         """Copy an object to the durable tier.
@@ -339,16 +368,15 @@ class TierStack:
             events.emit("drop", run, "", 0, self.top.url)
         return dropped > 0
 
-    @contextmanager
-    def _replacing(self, new: Tier, run: str, name: str, persist: bool) -> Iterator[None]:
-        """Around the publishing of an object in a tier: what others have under its name is replaced or goes."""
+    def _publish(self, writer: Writer | Growing, new: Tier, run: str, name: str, persist: bool) -> None:
+        """Publish an object in a tier; what the others have under its name is replaced or goes."""
         if not self.lower:
-            yield
+            writer.publish()
             return
         if new is not self.top:
             self._note_below()
         with self._transfer(run, name):
-            yield
+            writer.publish()
             for tier in reversed(self._tiers):
                 if tier is new:
                     if isinstance(new, DirectoryTier) and new.is_on_disk:

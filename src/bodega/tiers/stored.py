@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from bodega import layout
 from bodega.tiers.base import Fetch
+from bodega.tiers.writing import copy
 
 _PART = 256 << 10
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
@@ -34,7 +35,7 @@ class Stored(NamedTuple):
 
     def parts(self) -> Iterator[memoryview]:
         """All bytes of the object, some megabytes at a time."""
-        return (self.data[start : start + _PART] for start in range(0, self.header.total, _PART))
+        return Whole(self.header, self.data).parts()
 
     def sealed(self) -> memoryview:
         """All bytes of the object, with its digest in the header."""
@@ -63,6 +64,42 @@ class Stored(NamedTuple):
         return self.data[start : start + self.header.block_length]
 
 
+class Whole(NamedTuple):
+    """An object that is in memory already, on its way to a tier."""
+
+    header: layout.Header
+    data: memoryview
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes of the object, a part at a time."""
+        return (self.data[start : start + _PART] for start in range(0, self.header.total, _PART))
+
+
+class Private:
+    """Memory of this process alone that an object is copied to."""
+
+    def __init__(self) -> None:
+        self.data = memoryview(b"")
+
+    def begin(self, need: int) -> None:
+        """Get so many bytes, which is all there will be."""
+        self.data = memoryview(mmap.mmap(-1, need))
+
+    def write(self, offset: int, buffers: Sequence[layout.Buffer], digest: Any = None) -> int:
+        """Copy buffers; see `bodega.tiers.writing.Out`."""
+        for buffer in buffers:
+            for view in buffer.parts() if isinstance(buffer, layout.Pieces) else (buffer,):
+                if digest is not None:
+                    digest.update(view)
+                self.data[offset : offset + view.nbytes] = view
+                offset += view.nbytes
+        return offset
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """What was written there."""
+        return self.data[offset : offset + length]
+
+
 def read_whole(tier: str, run: str, name: str, fetch: Fetch) -> Stored:
     """Read an object of another tier into memory of this process alone, and compare it with its digest.
 
@@ -70,19 +107,9 @@ def read_whole(tier: str, run: str, name: str, fetch: Fetch) -> Stored:
         LayoutError: its bytes are not those that were sent.
         TierError: the tier failed.
     """
-    header, end, where = fetch.header, 0, f"{tier} {run}/{name}"
-    data = memoryview(mmap.mmap(-1, header.total))
-    for part in fetch.parts():
-        data[end : end + part.nbytes] = part
-        end += part.nbytes
-    if end != header.total:
-        raise layout.damaged(where, f"{end} bytes of {header.total} came")
-    start = header.description_offset
-    block = data[start : start + header.block_length]
-    description = layout.parse_description(header, data, block, owner=(run, name), path=where)
-    stored = Stored(where, tier, os.stat_result((0,) * 10), header, description, data)
-    stored.verify()
-    return stored
+    where, memory = f"{tier} {run}/{name}", Private()
+    description = copy(fetch, memory, run, name, where)
+    return Stored(where, tier, os.stat_result((0,) * 10), fetch.header, description, memory.data)
 
 
 class Entry(NamedTuple):

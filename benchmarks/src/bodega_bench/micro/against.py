@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -228,10 +228,9 @@ def _git(checkout: Path, *words: str) -> bytes:
 
 
 def _hook(project: Path) -> str:
-    found = re.search(r'\[project\.entry-points\."kedro\.hooks"\]\s+\w+\s*=\s*"([\w.]+)', project.read_text("utf-8"))
-    if found is None:
-        raise click.ClickException(f"{project} names no hook for Kedro.")
-    return found[1]
+    """The module of the hook that a version has for Kedro."""
+    hooks = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]["kedro.hooks"]
+    return str(hooks["bodega"]).partition(":")[0]
 
 
 def compare(base: Side, here: Side, items: Sequence[Item], rounds: int, console: Console) -> list[Row]:

@@ -1,0 +1,146 @@
+"""Where everything of an object goes in its segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from bodega.format.header import DIGEST_SIZE, FORMAT, HEADER_SIZE, Header, pack_header
+from bodega.format.info import MOST
+from bodega.format.parts import Buffer
+from bodega.format.segments import ALIGNMENT, ENTRY_SIZE, ID_SIZE, PAGE, Extents, pack_segments
+
+_ZEROS = memoryview(bytes(PAGE))
+
+
+def aligned(end: int, nbytes: int) -> int:
+    """Where a buffer of so many bytes goes that follows what ends there."""
+    alignment = PAGE if nbytes >= PAGE else ALIGNMENT
+    return -(-end // alignment) * alignment
+
+
+def padding(nbytes: int) -> memoryview:
+    """Zeros to fill the way to the next buffer: less than a page."""
+    return _ZEROS[:nbytes]
+
+
+class Stream(NamedTuple):
+    """A pickle stream: its bytes, and their CRC-32."""
+
+    length: int = 0
+    crc: int = 0
+
+
+NO_STREAM = Stream()
+
+
+class Plan(NamedTuple):
+    """Where everything of an object goes."""
+
+    header: Header
+    head: bytes
+    """The header's 128 bytes."""
+    block: bytes
+    """Texts and tables, and behind them the place of the digests: zeros until they are known."""
+    buffers: Sequence[Extents]
+    """Where each buffer is, or will be."""
+    placed: Sequence[int]
+    """Which of them are to be written, by their numbers; the others are there already."""
+    free: int
+    """Where the part ends that was written before there was a plan; else where the header ends."""
+
+    @property
+    def total(self) -> int:
+        """The object's end in its segment."""
+        return self.header.total
+
+    def pieces(
+        self, buffers: Sequence[Buffer], stream: Sequence[memoryview] = ()
+    ) -> Iterator[tuple[int, list[Buffer]]]:
+        """What to write where: offsets in ascending order, and what goes behind each without a hole.
+
+        Args:
+            buffers: those that are to be written, see `placed`.
+            stream: the parts of its pickle stream, unless they have been written already.
+        """
+        front = self.header.description_offset == HEADER_SIZE
+        run: list[Buffer] = [*stream]
+        start = end = 0 if front else self.free
+        if front:
+            run = [memoryview(self.head), memoryview(self.block), *run]
+        else:
+            yield 0, [memoryview(self.head)]
+        end += sum(part.nbytes for part in run)
+        if self.free > end:
+            yield start, run
+            run, start, end = [], self.free, self.free
+        for number, buffer in zip(self.placed, buffers, strict=True):
+            _, offset, length = self.buffers[number][0]
+            if offset > end:
+                run.append(padding(offset - end))
+            run.append(buffer)
+            end = offset + length
+        if not front:
+            run.append(memoryview(self.block))
+        yield start, run
+
+
+def plan(
+    identity: str,
+    text: bytes,
+    buffers: Sequence[int | Extents] = (),
+    *,
+    segment: str,
+    stream: Stream = NO_STREAM,
+    segments: Sequence[str] = (),
+    written: int = HEADER_SIZE,
+) -> Plan:
+    """Lay out an object.
+
+    Args:
+        identity: its id.
+        text: its description, see `pack_description`.
+        buffers: length of each one that is to be written, or where it is, of one that is there already.
+        segment: id of the segment, another one for each file that is not a copy byte for byte.
+        stream: its pickle stream.
+        segments: ids of the foreign segments that buffers lie in.
+        written: where the part behind the header ends that is written already, such as a long pickle stream, which then
+            begins behind the header; description and digests go to the end.
+    """
+    extents, free, first = len(buffers), written, MOST
+    for each in buffers:
+        if isinstance(each, tuple):
+            extents += len(each) - 1
+            for place, offset, length in each:
+                if place == 0:
+                    first, free = min(first, offset), max(free, offset + length)
+    block_length = len(text) + ID_SIZE * len(segments) + ENTRY_SIZE * extents
+    digests_length = DIGEST_SIZE * (2 + len(buffers))
+    stream_offset = HEADER_SIZE + block_length + digests_length
+    # In front where there is room: nothing is written yet, or nothing but an array that was made in place far behind.
+    front = written == HEADER_SIZE and stream_offset + stream.length <= first
+    if front:
+        end = max(free, stream_offset + stream.length)
+    elif written > HEADER_SIZE:
+        stream_offset, end = HEADER_SIZE, free
+    else:
+        stream_offset, end = free, free + stream.length
+    found: list[Extents] = []
+    placed = []
+    for number, each in enumerate(buffers):
+        if isinstance(each, tuple):
+            found.append(each)
+        else:
+            offset = aligned(end, each)
+            found.append(((0, offset, each),))
+            placed.append(number)
+            end = offset + each
+    description_offset = HEADER_SIZE
+    if not front:
+        description_offset, end = end, end + block_length + digests_length
+    block = text + pack_segments(segments, found)
+    header = Header(
+        FORMAT, 0, identity, segment, len(segments), extents, len(buffers), description_offset, len(text), block_length,
+        stream_offset, stream.length, stream.crc, description_offset + block_length, end,
+    )  # fmt: skip
+    return Plan(header, pack_header(header, block), block + bytes(digests_length), found, placed, free)
