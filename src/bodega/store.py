@@ -32,7 +32,7 @@ from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
-from bodega.settings import check_place, expand, parse_capacity, parse_duration, resolve_run
+from bodega.settings import check_flag, check_place, expand, parse_capacity, parse_duration, resolve_run
 from bodega.texts import command
 from bodega.tiers.base import Tier
 from bodega.tiers.directory import DirectoryTier
@@ -134,9 +134,6 @@ class Store(MutableMapping[str, Any]):
         to_filename(run, what="run")
         if options.trust not in get_args(Trust):
             raise SettingsError(f"The trust of a store is 'code' or 'data', not {options.trust!r}.")
-        for key in ("verify", "group"):
-            if not isinstance(getattr(options, key), bool):
-                raise SettingsError(f"{key}= is True or False, not {getattr(options, key)!r}.")
         self._root = root
         self._run = run
         self._options = options
@@ -188,6 +185,8 @@ class Store(MutableMapping[str, Any]):
             StoreFull: it does not fit; the old object is untouched.
             TierError: a lower tier failed; the object is in memory.
         """
+        check_flag("persist", persist)
+        check_flag("pin", pin)
         if value is None:
             raise NotShareable(
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
@@ -222,6 +221,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             InvalidName: the name cannot be kept.
         """
+        check_flag("persist", persist)
         from bodega.streams import StreamWriter  # Most stores never need it.
 
         return StreamWriter(self._stack.grow(self._run, name, persist=persist), self._after_put)
@@ -351,6 +351,7 @@ class Store(MutableMapping[str, Any]):
             ObjectNotFound: no such name (a `KeyError`).
             StoreFull: there is no room for it in memory.
         """
+        check_flag("pinned", pinned)
         self._stack.pin(self._run, name, pinned)
 
     @_explained
@@ -366,7 +367,9 @@ class Store(MutableMapping[str, Any]):
     @_explained
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
+        run = self._run if run is None else run
+        to_filename(run, what="run")
+        return sum(not is_record(name) for name in self._stack.drop_run(run))
 
     @_explained
     def keep_settings(self) -> None:
@@ -406,6 +409,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             RootError: the root or a lower folder is gone.
         """
+        check_flag("empty_pool", empty_pool)
         self._stack.require_folders()
         dropped = self._stack.drop_expired()
         # Last, since it counts what there is.
@@ -430,6 +434,10 @@ class Store(MutableMapping[str, Any]):
         pool.prefault(self._root, wanted)
 
     def _names(self, run: str, pattern: str = "*") -> builtins.list[str]:
+        if not isinstance(pattern, str):
+            raise SettingsError(
+                f"A pattern of names is a text, such as 'features/*', not {pattern!r:.200} of type {type(pattern).__name__}."
+            )
         return [
             name
             for name in self._stack.names(run)
@@ -520,6 +528,27 @@ def _lower_tier(url: str, root: Root, options: Options) -> Tier:
     return _directory(lower, capacity or None, seals=True, durable=True)
 
 
+def _check_storage_options(options: object) -> None:
+    """Refuse what obstore could not read; no value is shown, for it may be a key.
+
+    Raises:
+        SettingsError: no mapping of texts to texts.
+    """
+    if options is None:
+        return
+    if not isinstance(options, Mapping):
+        raise SettingsError(
+            "storage_options= is a mapping of texts to texts, such as {'region': 'eu-west-1'}, not a value of type "
+            f"{type(options).__name__}."
+        )
+    for key, value in options.items():
+        if not isinstance(key, str) or not isinstance(value, (str, bool, int)):
+            raise SettingsError(
+                f"storage_options= is a mapping of texts to texts: of {key!r:.200} it has a value of type "
+                f"{type(value).__name__}."
+            )
+
+
 def _check_apart(folder: Path, root: Path) -> None:
     """A tier inside another, or the same folder under another spelling, would delete what it has just been given."""
     first, second = folder.resolve(), root.resolve()
@@ -558,7 +587,7 @@ def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
         raise SettingsError(
             f"spill names a folder or a URL such as 's3://bucket/prefix', or a list of them, not {spill!r}."
         )
-    urls = tuple(str(each) if "://" in str(each) else str(expand(each)) for each in given)
+    urls = tuple(str(each) if "://" in str(each) else str(expand(each, "A lower tier (spill=)")) for each in given)
     if len(set(urls)) < len(urls):
         raise SettingsError(f"spill names a tier twice: {spill!r}.")
     for url in urls[:-1]:
@@ -621,6 +650,9 @@ def open(
         SettingsError: the capacity or another setting is not understood.
         UnsupportedPlatform: not Linux or macOS.
     """
+    for key, value in (("verify", verify), ("group", group)):
+        check_flag(key, value)
+    _check_storage_options(storage_options)
     checked = open_root(root, group=group)
     known = recall(checked)
     given = {"capacity": capacity, "spill": None if spill is None else list(_spill(spill))}

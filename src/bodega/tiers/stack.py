@@ -407,7 +407,7 @@ class TierStack:
 
     @contextmanager
     def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
-        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
+        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogatepass")) % _STRIPES
         with (
             self.top.root.lock(self._run_lock(run), f"The run {run!r}, which is dropped,", deadline, shared=True),
             self.top.root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline),
@@ -424,7 +424,7 @@ class TierStack:
         return self.top.root.lock(self._run_lock(run), f"The run {run!r}", deadline)
 
     def _run_lock(self, run: str) -> str:
-        stripe = zlib.crc32(run.encode("utf-8", "surrogateescape")) % _RUN_STRIPES
+        stripe = zlib.crc32(run.encode("utf-8", "surrogatepass")) % _RUN_STRIPES
         return f"run-{stripe:02}"
 
     def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:
@@ -579,7 +579,8 @@ class TierStack:
             return matches, did_you_mean(name, matches, "", most=3)
         if names:
             look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
-            return [], f"The run has {len(names)} others: {look} shows them."
+            rest, them = ("one other", "it") if len(names) == 1 else (f"{len(names):,} others", "them")
+            return [], f"The run has {rest}: {look} shows {them}."
         others = self.runs()
         return [], "The run has no objects" + (
             f"; there are runs {', '.join(map(repr, others[:5]))}." if others else "."
