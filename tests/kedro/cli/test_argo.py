@@ -146,19 +146,19 @@ def test_lint_names_file_path_and_message(shop):
     shop.command("argo", "generate", "-o", str(shop.path / "w.yaml"))
     text = (shop.path / "w.yaml").read_text()
     (shop.path / "w.yaml").write_text(
-        text.replace("memory: 1Gi", "memory: 5 gigs").replace("onExit: finish", "onExit: x")
+        text.replace("memory: 1Gi", "memory: 5 gigs").replace("generateName: ", "generateName: A")
     )
     result = shop.command("argo", "lint", str(shop.path / "w.yaml"), "--json", code=1)
     findings = json.loads(result.stdout)["findings"]
     assert {finding["path"] for finding in findings} == {
-        "spec.onExit",
+        "metadata.generateName",
         "spec.templates[1].container.resources.limits.memory",
         "spec.templates[1].container.resources.requests.memory",
         "spec.templates[1].initContainers[0].resources.limits.memory",
         "spec.templates[1].initContainers[0].resources.requests.memory",
     }
     result = shop.command("argo", "lint", str(shop.path / "w.yaml"), code=1)
-    assert f"{shop.path}/w.yaml: spec.onExit: There is no template 'x'." in result.stdout
+    assert f"{shop.path}/w.yaml: metadata.generateName: 'A" in result.stdout
     assert "Checked 1 file: found 5 problems." in result.stderr
 
 

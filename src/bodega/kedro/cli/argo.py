@@ -96,7 +96,7 @@ def generate(
 def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Check manifests, whoever wrote them.
 
-    Fields, names, quantities, and references to templates, tasks and parameters; and what 'argo lint --offline' says,
+    Names, labels, quantities, durations and mounts; and what 'argo lint --offline' says of fields, types and references,
     where that program is on the PATH. The exit code is 1 if something is wrong.
 
     \b
@@ -104,11 +104,11 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
       kedro bodega argo lint argo/*.yaml
       kedro bodega argo lint argo/shop.yaml --json | jq '.findings[].path'
     """
-    from bodega.argo.lint import lint_file
+    from bodega.argo.lint import has_program, lint_file
 
     findings = [finding for file in files for finding in lint_file(file)]
     if as_json:
-        print_json({"findings": [finding._asdict() for finding in findings]})
+        print_json({"argo_asked": has_program(), "findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
             click.echo(
@@ -117,6 +117,10 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
                 else f"{finding.file}: {finding.message}"
             )
         click.echo(f"Checked {count(len(files), 'file')}: found {count(len(findings), 'problem')}.", err=True)
+        if not has_program():
+            click.echo(
+                "Put 'argo' on the PATH to have fields, types and references checked by 'argo lint' too.", err=True
+            )
     ctx.exit(1 if findings else 0)
 
 
