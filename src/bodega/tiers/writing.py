@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bodega import layout
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, NotShareable, StoreFull
 from bodega.memory import files, locks, pool
 from bodega.settings import current_task
-from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+
+if TYPE_CHECKING:
+    from bodega.tiers.eviction import Admission
 
 _PART = 8 << 20
 """Bytes that are passed on, or copied from one draft to another, at a time."""
