@@ -1,6 +1,6 @@
 """The command line: ``bodega ls``, ``info``, ``rm``, ``usage``, ``sweep``, ``settings``, ``doctor`` and ``demo``.
 
-What they do with objects is in `bodega.commands`. Only click is imported here, so that ``bodega --help`` and completion are quick.
+The commands on objects are in `bodega.objects`, for ``kedro bodega`` too. Only click is imported here, so that ``bodega --help`` and completion are quick.
 """
 
 from __future__ import annotations
@@ -14,23 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bodega.commands import (
-    all_runs_option,
     count,
-    dry_run_option,
     fill_standard_streams,
     forget_settings,
     is_given,
     json_option,
-    list_objects,
-    only_runs_option,
     print_json,
-    remove_objects,
-    show_object,
     show_settings,
-    show_usage,
-    yes_option,
 )
 from bodega.errors import BodegaError
+from bodega.objects import Mount, Opened, info_command, list_command, remove_command, usage_command
 from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
 from bodega.texts import clean, format_size
 
@@ -134,6 +127,28 @@ def _run_option(command: _Command) -> _Command:
     )(command)
 
 
+def _open(root: Path | None, run: str | None = None) -> Store:
+    import bodega
+
+    _require(root)
+    return bodega.open(root, run=run)
+
+
+def _mounted(root: Path | None, run: str | None = None) -> Opened:
+    return Opened(_open(root, run))
+
+
+def _require(root: Path | None) -> None:
+    if root is not None and not root.expanduser().exists():
+        # Making a folder because its name was misspelt would hide the mistake.
+        given = is_given(click.get_current_context(), "root")
+        named = "check --root" if given else f"check {ROOT_VARIABLE}, or name another one with --root"
+        raise click.ClickException(
+            f"There is no store at {root}, for there is no such folder: {named}. A store is made where a program opens "
+            "it (bodega.open)."
+        )
+
+
 @click.group(cls=_Bodega, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bodega", message="bodega %(version)s")
 @click.pass_context
@@ -151,102 +166,9 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-@main.command()
-@click.argument("pattern", default="*", shell_complete=_complete_name)
-@_root_option
-@_run_option
-@all_runs_option
-@only_runs_option
-@json_option
-@click.pass_context
-def ls(
-    ctx: click.Context,
-    pattern: str,
-    root: Path | None,
-    run: str | None,
-    *,
-    all_runs: bool,
-    only_runs: bool,
-    as_json: bool,
-) -> None:
-    """List objects, or runs.
-
-    PATTERN is one of a shell (*, ?, [...]) that names match.
-
-    A damaged object is listed as such, and the exit code is then 1.
-
-    \b
-    Examples:
-      bodega ls
-      bodega ls 'features/*' --run nightly-42
-      bodega ls --all-runs --json | jq '.objects[].name'
-      bodega ls --runs
-    """
-    list_objects(ctx, _open(root, run), pattern, all_runs=all_runs, only_runs=only_runs, as_json=as_json)
-
-
-@main.command()
-@click.argument("name", shell_complete=_complete_name)
-@_root_option
-@_run_option
-@json_option
-def info(name: str, root: Path | None, run: str | None, *, as_json: bool) -> None:
-    """Show all facts of an object.
-
-    Reads the header of NAME only, not its data.
-
-    \b
-    Examples:
-      bodega info house_prices
-      bodega info house_prices --run nightly-42 --json | jq .schema
-    """
-    show_object(_open(root, run), name, as_json=as_json)
-
-
-@main.command()
-@click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...", shell_complete=_complete_name)
-@_root_option
-@_run_option
-@yes_option
-@dry_run_option
-@json_option
-@click.pass_context
-def rm(
-    ctx: click.Context,
-    names: tuple[str, ...],
-    root: Path | None,
-    run: str | None,
-    *,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Remove objects, or a whole run.
-
-    By name or pattern; with --run alone all objects of that run. If one of the names is not there, nothing is
-    removed. Processes that hold an object keep it.
-
-    \b
-    Examples:
-      bodega rm house_prices model
-      bodega rm 'features/*' --dry-run
-      bodega rm --run nightly-42 --yes
-    """
-    remove_objects(ctx, _open(root, run), names, yes=yes, dry_run=dry_run, as_json=as_json)
-
-
-@main.command()
-@_root_option
-@json_option
-def usage(root: Path | None, *, as_json: bool) -> None:
-    """Show what is taken and what is left.
-
-    \b
-    Examples:
-      bodega usage
-      bodega usage --json | jq .free
-    """
-    show_usage(_open(root, None), as_json=as_json)
+_mount = Mount("bodega", (_root_option,), _run_option, _mounted, _complete_name)
+for _command in (list_command, info_command, remove_command, usage_command):
+    main.add_command(_command(_mount))
 
 
 @main.command()
@@ -261,7 +183,7 @@ def sweep(root: Path | None, *, empty_pool: bool, as_json: bool) -> None:
       bodega sweep
       bodega sweep --empty-pool --json
     """
-    store = _open(root, None)
+    store = _open(root)
     swept = store.sweep(empty_pool=empty_pool)
     if as_json:
         print_json({"root": str(store.root), **swept._asdict()})
@@ -331,21 +253,3 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
 
         print_findings(findings)
     ctx.exit(1 if any(finding.level == "error" for finding in findings) else 0)
-
-
-def _open(root: Path | None, run: str | None) -> Store:
-    import bodega
-
-    _require(root)
-    return bodega.open(root, run=run)
-
-
-def _require(root: Path | None) -> None:
-    if root is not None and not root.expanduser().exists():
-        # Making a folder because its name was misspelt would hide the mistake.
-        given = is_given(click.get_current_context(), "root")
-        named = "check --root" if given else f"check {ROOT_VARIABLE}, or name another one with --root"
-        raise click.ClickException(
-            f"There is no store at {root}, for there is no such folder: {named}. A store is made where a program opens "
-            "it (bodega.open)."
-        )
