@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args
 
 from bodega.errors import RootError, SettingsError, did_you_mean
 from bodega.memory.root import Root, open_root
-from bodega.settings import check_place, expand, parse_capacity, parse_duration
+from bodega.settings import check_flag, check_place, expand, parse_capacity, parse_duration
 from bodega.texts import command
 from bodega.tiers.base import Folder, Tier
 from bodega.tiers.directory import DirectoryTier
@@ -91,9 +91,8 @@ def make_options(
     """
     if trust not in get_args(Trust):
         raise SettingsError(f"The trust of a store is 'code' or 'data', not {trust!r}.")
-    for key, value in {"verify": verify, "group": group}.items():
-        if not isinstance(value, bool):
-            raise SettingsError(f"{key}= is True or False, not {value!r}.")
+    check_flag("verify", verify)
+    _check_storage_options(storage_options)
     tiers = {**recall(root), **given}
     return Options(
         capacity=tiers.get("capacity"),
@@ -174,6 +173,27 @@ def _open_lower(text: str, root: Root, options: Options) -> tuple[Root, int | No
     return lower, _capacity(lower, capacity or None)
 
 
+def _check_storage_options(options: object) -> None:
+    """Refuse what obstore could not read; no value is shown, for it may be a key.
+
+    Raises:
+        SettingsError: no mapping of texts to texts.
+    """
+    if options is None:
+        return
+    if not isinstance(options, Mapping):
+        raise SettingsError(
+            "storage_options= is a mapping of texts to texts, such as {'region': 'eu-west-1'}, not a value of type "
+            f"{type(options).__name__}."
+        )
+    for key, value in options.items():
+        if not isinstance(key, str) or not isinstance(value, (str, bool, int)):
+            raise SettingsError(
+                f"storage_options= is a mapping of texts to texts: of {key!r:.200} it has a value of type "
+                f"{type(value).__name__}."
+            )
+
+
 def _check_apart(folder: Path, root: Path) -> None:
     """A tier inside another, or the same folder under another spelling, would delete what it has just been given."""
     first, second = folder.resolve(), root.resolve()
@@ -200,7 +220,7 @@ def _parse_spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
         raise SettingsError(
             f"spill names a folder or a URL such as 's3://bucket/prefix', or a list of them, not {spill!r}."
         )
-    urls = tuple(str(each) if "://" in str(each) else str(expand(each)) for each in given)
+    urls = tuple(str(each) if "://" in str(each) else str(expand(each, "A lower tier (spill=)")) for each in given)
     if len(set(urls)) < len(urls):
         raise SettingsError(f"spill names a tier twice: {spill!r}.")
     for url in urls[:-1]:

@@ -28,7 +28,7 @@ from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
 from bodega.opening import Options, Trust, make_options, open_tiers, parse_tiers, with_hints
-from bodega.settings import parse_capacity, resolve_run
+from bodega.settings import check_flag, parse_capacity, resolve_run
 from bodega.tiers.base import Tier
 from bodega.tiers.record import adopt, change
 from bodega.tiers.stack import TierStack
@@ -145,6 +145,8 @@ class Store(MutableMapping[str, Any]):
             StoreFull: it does not fit; the old object is untouched.
             TierError: a lower tier failed; the object is in memory.
         """
+        check_flag("persist", persist)
+        check_flag("pin", pin)
         if value is None:
             raise NotShareable(
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
@@ -179,6 +181,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             InvalidName: the name cannot be kept.
         """
+        check_flag("persist", persist)
         from bodega.streams import StreamWriter  # Most stores never need it.
 
         return StreamWriter(self._stack.grow(self._run, name, persist=persist), self._after_put)
@@ -197,7 +200,6 @@ class Store(MutableMapping[str, Any]):
     @overload
     def get(self, name: str, default: _Default) -> Any | _Default: ...
 
-    @_explained
     def get(self, name: str, default: Any = _MISSING) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
 
@@ -217,6 +219,9 @@ class Store(MutableMapping[str, Any]):
             if default is _MISSING:
                 raise
             return default
+        except OSError as error:  # As `_explained` does, which would cost a small get some percent.
+            self._stack.explain(error)
+            raise
         data, description = stored.data, stored.description
         if self._options.verify:
             stored.verify()
@@ -308,6 +313,7 @@ class Store(MutableMapping[str, Any]):
             ObjectNotFound: no such name (a `KeyError`).
             StoreFull: there is no room for it in memory.
         """
+        check_flag("pinned", pinned)
         self._stack.pin(self._run, name, pinned)
 
     @_explained
@@ -323,7 +329,9 @@ class Store(MutableMapping[str, Any]):
     @_explained
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
+        run = self._run if run is None else run
+        to_filename(run, what="run")
+        return sum(not is_record(name) for name in self._stack.drop_run(run))
 
     @_explained
     def keep_settings(self) -> None:
@@ -369,6 +377,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             RootError: the root or a lower folder is gone.
         """
+        check_flag("empty_pool", empty_pool)
         self._stack.require_folders()
         dropped = self._stack.drop_expired()
         # Last, since it counts what there is.
@@ -393,6 +402,10 @@ class Store(MutableMapping[str, Any]):
         pool.prefault(self._root, wanted)
 
     def _names(self, run: str, pattern: str = "*") -> builtins.list[str]:
+        if not isinstance(pattern, str):
+            raise SettingsError(
+                f"A pattern of names is a text, such as 'features/*', not {pattern!r:.200} of type {type(pattern).__name__}."
+            )
         return [
             name
             for name in self._stack.names(run)
@@ -490,6 +503,7 @@ def open(
         SettingsError: the capacity or another setting is not understood.
         UnsupportedPlatform: not Linux or macOS.
     """
+    check_flag("group", group)
     checked = open_root(root, group=group)
     given = parse_tiers(capacity, spill)
     options = make_options(

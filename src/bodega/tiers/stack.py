@@ -471,7 +471,8 @@ class TierStack:
             return matches, did_you_mean(name, matches, "", most=3)
         if names:
             look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
-            return [], f"The run has {len(names)} others: {look} shows them."
+            rest, them = ("one other", "it") if len(names) == 1 else (f"{len(names):,} others", "them")
+            return [], f"The run has {rest}: {look} shows {them}."
         others = self.runs()
         return [], "The run has no objects" + (
             f"; there are runs {', '.join(map(repr, others[:5]))}." if others else "."

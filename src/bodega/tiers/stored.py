@@ -83,7 +83,7 @@ class Private:
     def __init__(self) -> None:
         self.data = memoryview(b"")
 
-    def begin(self, need: int) -> None:
+    def begin(self, need: int, *, grows: bool = False) -> None:  # noqa: ARG002 - nothing grows here
         """Get so many bytes, which is all there will be."""
         self.data = memoryview(mmap.mmap(-1, need))
 

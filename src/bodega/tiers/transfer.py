@@ -55,7 +55,7 @@ class Transfers:
         Raises:
             StoreBusy: another has the lock for longer than the deadline.
         """
-        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
+        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogatepass")) % _STRIPES
         with (
             self._root.lock(_run_lock(run), f"The run {run!r}, which is dropped,", deadline, shared=True),
             self._root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline),
@@ -112,5 +112,5 @@ class Transfers:
 
 
 def _run_lock(run: str) -> str:
-    stripe = zlib.crc32(run.encode("utf-8", "surrogateescape")) % _RUN_STRIPES
+    stripe = zlib.crc32(run.encode("utf-8", "surrogatepass")) % _RUN_STRIPES
     return f"run-{stripe:02}"
