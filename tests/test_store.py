@@ -273,11 +273,11 @@ WRONG = {
     "persist=": lambda store: store.put("x", 1, persist="yes"),
     "pinned=": lambda store: store.pin("x", None),
     "empty_pool=": lambda store: store.sweep(empty_pool="x"),
-    "verify=": lambda store: bodega.open(store.root, verify=1),
-    "group=": lambda store: bodega.open(store.root, group="x"),
+    "verify=": lambda store: bodega.open(store.root, verify=1),  # type: ignore[arg-type]
+    "group=": lambda store: bodega.open(store.root, group="x"),  # type: ignore[arg-type]
     "pattern": lambda store: store.list(5),
-    "storage_options=": lambda store: bodega.open(store.root, storage_options=5),
-    "'secret'": lambda store: bodega.open(store.root, storage_options={"secret": b"hidden"}),
+    "storage_options=": lambda store: bodega.open(store.root, storage_options=5),  # type: ignore[arg-type]
+    "'secret'": lambda store: bodega.open(store.root, storage_options={"secret": b"hidden"}),  # type: ignore[dict-item]
     "spill=.*Unicode": lambda store: bodega.open(store.root, spill="\ud800"),
     "spill=.*NUL": lambda store: bodega.open(store.root, spill="a\0b"),
     "lower tier.*NUL": lambda store: bodega.open(store.root, spill="s3://bucket/a\0b"),
