@@ -7,8 +7,8 @@ import inspect
 import logging
 import re
 from concurrent.futures import Executor, Future
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 import click
 import kedro.framework.cli.project
@@ -44,7 +44,7 @@ class File(AbstractVersionedDataset[str, str]):
 
         self._protocol = "file"
         self._fs = fsspec.filesystem("file")
-        super().__init__(Path(filepath), version, exists_function=self._fs.exists, glob_function=self._fs.glob)
+        super().__init__(PurePosixPath(filepath), version, exists_function=self._fs.exists, glob_function=self._fs.glob)
 
     def load(self) -> str:
         return Path(self._get_load_path()).read_text()
@@ -102,7 +102,7 @@ def test_get_catalog_makes_the_catalog_of_a_run(project: KedroProject) -> None:
         "conf/base/catalog.yml", "table: {type: tests.kedro.test_compat.File, filepath: data/t, versioned: true}\n"
     )
     made = compat.session_catalog(project.session().load_context(), "2026-01-01T00.00.00.000Z")
-    assert made.get("params:size").load() == 10
+    assert made.load("params:size") == 10
     assert compat.version_of(made.get("table")) == Version(None, "2026-01-01T00.00.00.000Z")
 
 
@@ -185,7 +185,7 @@ def test_the_resolver_tells_patterns_from_entries() -> None:
     assert compat.pattern_of(made, "table") is None
     assert compat.pattern_of(made, "prices_raw") == "{name}_raw"
     assert compat.pattern_of(made, "other") == "{any}"
-    assert compat.pattern_of(object(), "other") is None
+    assert compat.pattern_of(cast("Any", object()), "other") is None
 
 
 def test_pattern_specificity_knows_a_catch_all() -> None:
@@ -295,8 +295,9 @@ def test_the_number_of_processes_is_checked() -> None:
 
 
 def test_datasets_that_cannot_be_sent_are_refused() -> None:
-    made = DataCatalog({"a": MemoryDataset(1), "b": File("t"), "c": MemoryDataset()})
-    made.get("b").handle = lambda: None
+    file: Any = File("t")
+    file.handle = lambda: None
+    made = DataCatalog({"a": MemoryDataset(1), "b": file, "c": MemoryDataset()})
     with pytest.raises(AttributeError, match="'b'"):
         Inlined(2, is_async=False).run(PIPELINE, made)
 
