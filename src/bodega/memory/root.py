@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from bodega.env import ROOT_VARIABLE
 from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, UnsupportedPlatform
 from bodega.memory import places
 from bodega.memory.capabilities import Capabilities, probe
@@ -25,7 +26,7 @@ from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import PARTS, gone, no_folder
-from bodega.settings import ROOT_VARIABLE, expand
+from bodega.settings import expand
 from bodega.texts import command
 
 FORMAT = 1
