@@ -37,17 +37,6 @@ class Stored(NamedTuple):
         """All bytes of the object, some megabytes at a time."""
         return Whole(self.header, self.data).parts()
 
-    def sealed(self) -> memoryview:
-        """All bytes of the object, with its digest in the header."""
-        if not self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            # The mapping is private: this changes the copy that goes out, not the object.
-            data = memoryview(bytearray(self.data)) if self.data.readonly else self.data
-            data[: layout.HEADER_SIZE] = layout.seal(data, self._block(), digest.digest())
-            return data
-        return self.data
-
     def verify(self) -> None:
         """Compare the bytes with the digest, if there is one.
 
@@ -59,9 +48,22 @@ class Stored(NamedTuple):
             digest.update(self.data[layout.HEADER_SIZE :])
             layout.verify(self.header, digest.digest(), self.path)
 
-    def _block(self) -> memoryview:
-        start = self.header.description_offset
-        return self.data[start : start + self.header.block_length]
+
+def sealed(header: layout.Header, data: memoryview) -> memoryview:
+    """All bytes of an object, with its digest in the header.
+
+    Args:
+        header: of the object.
+        data: all its bytes, private to the caller; a digest that is missing is written there, where that can be.
+    """
+    if header.digest:
+        return data
+    digest = layout.digester()
+    digest.update(data[layout.HEADER_SIZE :])
+    data = memoryview(bytearray(data)) if data.readonly else data
+    block = data[header.description_offset : header.description_offset + header.block_length]
+    data[: layout.HEADER_SIZE] = layout.seal(data, block, digest.digest())
+    return data
 
 
 class Whole(NamedTuple):
@@ -81,7 +83,7 @@ class Private:
     def __init__(self) -> None:
         self.data = memoryview(b"")
 
-    def begin(self, need: int) -> None:
+    def begin(self, need: int, *, grows: bool = False) -> None:  # noqa: ARG002 - nothing grows here
         """Get so many bytes, which is all there will be."""
         self.data = memoryview(mmap.mmap(-1, need))
 

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bodega import layout
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, NotShareable, StoreFull
 from bodega.memory import files, locks, pool
 from bodega.settings import current_task
-from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+
+if TYPE_CHECKING:
+    from bodega.tiers.eviction import Admission
 
 _PART = 8 << 20
 """Bytes that are passed on, or copied from one draft to another, at a time."""
@@ -32,8 +34,13 @@ _STREAM_IN_MEMORY = 8 << 20
 class Out(Protocol):
     """Takes the bytes of one object."""
 
-    def begin(self, need: int) -> None:
-        """Make ready for so many bytes; more may come."""
+    def begin(self, need: int, *, grows: bool = False) -> None:
+        """Make ready for so many bytes.
+
+        Args:
+            need: bytes.
+            grows: more may come.
+        """
 
     def write(self, offset: int, buffers: Sequence[layout.Buffer], digest: Any = None) -> int:
         """Write buffers one behind the other.
@@ -97,7 +104,7 @@ class Composition:
 
     def begin(self) -> None:
         """Begin to write, though nobody knows yet how much comes."""
-        self._out.begin(max(self._held, pool.MINIMUM_SIZE))
+        self._out.begin(max(self._held, pool.MINIMUM_SIZE), grows=True)
         self._end = layout.HEADER_SIZE
 
     def write(self, data: bytes | memoryview, /) -> int:
@@ -128,7 +135,7 @@ class Composition:
             out: takes the bytes from here on, and first a copy of what has been written.
             read: gives bytes of the old place, by offset and length.
         """
-        out.begin(self._end)
+        out.begin(self._end, grows=True)
         # Not the header, which is written last.
         for start in range(layout.HEADER_SIZE, self._end, _PART):
             out.write(start, [memoryview(read(start, min(_PART, self._end - start)))])
@@ -224,7 +231,7 @@ class FolderWriter:
     ) -> None:
         self._admission, self._tier, self._run, self._name = admission, tier, run, name
         self._place, self._durable = place, durable
-        self._draft = files.Draft(admission.root, admission, name)
+        self._draft = files.Draft(admission.root, admission, name, place)
         self._composition = Composition(self._draft, seal=seal)
 
     def __enter__(self) -> FolderWriter:  # noqa: PYI034 - Self is of Python 3.11
@@ -389,7 +396,7 @@ class _Line:
     def __init__(self, take: Callable[[memoryview], object]) -> None:
         self._take = take
 
-    def begin(self, need: int) -> None:
+    def begin(self, need: int, *, grows: bool = False) -> None:
         """Nothing to make ready."""
 
     def write(self, offset: int, buffers: Sequence[layout.Buffer], digest: Any = None) -> int:
