@@ -36,10 +36,11 @@ class Interrupt:
         self.left = number
 
     def __enter__(self):
+        self.before = sys.gettrace()  # That of who measures coverage.
         sys.settrace(self.enter)
 
     def __exit__(self, kind, error, trace):
-        sys.settrace(None)
+        sys.settrace(self.before)
         return kind is KeyboardInterrupt
 
     def enter(self, frame, event, argument):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import click
@@ -36,6 +37,10 @@ _CHECKOUT = Path(__file__).parents[4]
 _LEVEL = 1.05
 """A ratio up to so much, either way, is level: repeated runs differ by more."""
 _MB = 1_000_000
+_LONGEST = 240.0
+"""Seconds that all rows have; on a busy machine a row ends with fewer rounds when its part of them is over."""
+_FEWEST = 3
+"""Rounds of a row at least."""
 _COPIES = 6
 """How often the value of an operation is in memory at most, in both processes and both stores."""
 _PROCESS = "process"
@@ -237,24 +242,30 @@ def compare(base: Side, here: Side, items: Sequence[Item], rounds: int, console:
     """Measure all items, the two versions in turns; a first round warms up and does not count."""
     with ExitStack() as stack:
         told = {side: stack.enter_context(side.operations()) for side in (base, here)}
-        rows = []
+        rows: list[Row] = []
+        began = monotonic()
         for item in track(items, description="in turns", console=console, transient=True):
             if item.nbytes * _COPIES > memory_left():
                 rows.append(Row(item.what, reason="does not fit in memory"))
                 continue
+            until = began + _LONGEST * (len(rows) + 1) / len(items)
             measure: Mapping[Side, Callable[[], float]] = {
                 side: (lambda side=side: side.process(item.what))  # type: ignore[misc]  # noqa: B023
                 if item.operation == _PROCESS
                 else (lambda side=side: told[side](item))  # type: ignore[misc]  # noqa: B023
                 for side in (base, here)
             }
-            rows.append(_row(item, base, here, measure, max(3, rounds // item.rounds)))
+            rows.append(_row(item, base, here, measure, rounds=max(_FEWEST, rounds // item.rounds), until=until))
     return rows
 
 
-def _row(item: Item, base: Side, here: Side, measure: Mapping[Side, Callable[[], float]], rounds: int) -> Row:
+def _row(
+    item: Item, base: Side, here: Side, measure: Mapping[Side, Callable[[], float]], *, rounds: int, until: float
+) -> Row:
     found: dict[Side, list[float]] = {base: [], here: []}
     for number, side in turns((base, here), 1 + rounds):
+        if number > _FEWEST and len(found[base]) == len(found[here]) and monotonic() > until:
+            break
         try:
             taken = measure[side]()
         except Unavailable as error:
@@ -285,11 +296,11 @@ def as_table(rows: Sequence[Row], base: str, here: str, rounds: int) -> Table:
 
 @click.command(
     epilog="""\b
-Takes two to four minutes. A commit against itself ('against HEAD' without changes) shows what differs by chance.
+Takes two to four minutes, with fewer turns on a busy machine. A commit against itself ('against HEAD' without changes) shows what differs by chance.
 """
 )
 @click.argument("commit")
-@click.option("--rounds", type=click.IntRange(3), default=9, show_default=True, help="Turns of each version.")
+@click.option("--rounds", type=click.IntRange(_FEWEST), default=9, show_default=True, help="Turns of each version.")
 @click.option("--only", default="", metavar="WORDS", help="Rows with one of these in their name, such as 'get,import'.")
 @output_option("against.json")
 @json_option
