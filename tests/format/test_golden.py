@@ -17,7 +17,6 @@
 put them into.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
