@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from bodega.codecs.chunks import Encoder
-from bodega.layout import ObjectInfo
+from bodega.format import ObjectInfo
 from bodega.tiers.stack import Growth
 
 

@@ -14,7 +14,7 @@ A segment may be longer than its object: lengths are never taken from the file.
 """
 
 from bodega.format.description import Description, pack_description, parse_description, parse_stream
-from bodega.format.digest import Digests, compare, is_sealed, measure, verify
+from bodega.format.digest import Digests, Passing, compare, is_sealed, measure, stated, verify
 from bodega.format.header import FORMAT, HEADER_SIZE, Header, parse_header
 from bodega.format.info import ObjectInfo, Producer, damaged, is_id, too_new
 from bodega.format.parts import Buffer, Encoded, Pieces
@@ -34,6 +34,7 @@ __all__ = [
     "Extents",
     "Header",
     "ObjectInfo",
+    "Passing",
     "Pieces",
     "Plan",
     "Producer",
@@ -51,6 +52,7 @@ __all__ = [
     "parse_header",
     "parse_stream",
     "plan",
+    "stated",
     "too_new",
     "verify",
 ]

@@ -28,6 +28,7 @@ _FIRST_HEADER = struct.Struct("<24x16sQIIQQQ16s")
 end, and its digest where the flag says so."""
 _FIRST_HAS_DIGEST = 1
 _CRC_FIELD = slice(12, 16)
+_IDS = slice(24, 56)
 _BLANK = bytes(4)
 """Stands for the CRC while it is computed."""
 
@@ -39,7 +40,7 @@ class Header(NamedTuple):
 
     format: int
     crc: int
-    """CRC-32 of header, texts and tables; 0 in one that is not packed yet."""
+    """CRC-32 of header, texts and tables."""
     id: str
     segment: str
     """Id of the file's bytes: what other objects call them by; files of one segment id have the same buffers in the
@@ -69,20 +70,38 @@ class Header(NamedTuple):
         return DIGEST_SIZE * (2 + self.buffers) if self.digests_offset else 0
 
 
-def pack_header(header: Header, block: bytes) -> bytes:
+def pack_header(
+    block: bytes,
+    *,
+    ids: str,
+    segments: int,
+    extents: int,
+    buffers: int,
+    description: tuple[int, int],
+    stream: tuple[int, int, int],
+    digests_offset: int,
+    total: int,
+) -> bytes:
     """The 128 bytes of a header of the current format.
 
     Args:
-        header: what they say; its format is not asked.
         block: texts and tables, which the checksum covers too.
+        ids: that of the object and that of its segment, one behind the other.
+        segments: how many foreign segments there are.
+        extents: how many extents there are.
+        buffers: how many buffers there are.
+        description: offset of the block, and length of the texts in it.
+        stream: offset, length and CRC-32 of the pickle stream.
+        digests_offset: where the digests are.
+        total: where the object ends.
     """
     head = bytearray(
         _HEADER.pack(
-            MAGIC, FORMAT, 0, 0, header.stream_crc, 0, header.segments, bytes.fromhex(header.id),
-            bytes.fromhex(header.segment), header.description_offset, header.description_length, header.extents,
-            header.buffers, header.stream_offset, header.stream_length, header.digests_offset, header.total,
+            MAGIC, FORMAT, 0, 0, stream[2], 0, segments, b"", b"", description[0], description[1], extents, buffers, stream[0],
+            stream[1], digests_offset, total,
         )
     )  # fmt: skip
+    head[_IDS] = bytes.fromhex(ids)
     head[_CRC_FIELD] = zlib.crc32(block, zlib.crc32(head)).to_bytes(4, "little")
     return bytes(head)
 
@@ -143,6 +162,7 @@ def check_block(head: View, block: View, header: Header, path: str) -> None:
     Raises:
         LayoutError: they do not match it.
     """
-    before = zlib.crc32(head[_CRC_FIELD.stop : HEADER_SIZE], zlib.crc32(_BLANK, zlib.crc32(head[: _CRC_FIELD.start])))
-    if len(block) != header.block_length or zlib.crc32(block, before) != header.crc:
+    blank = bytearray(head[:HEADER_SIZE])
+    blank[_CRC_FIELD] = _BLANK
+    if len(block) != header.block_length or zlib.crc32(block, zlib.crc32(blank)) != header.crc:
         raise damaged(path, "its description does not match its checksum")

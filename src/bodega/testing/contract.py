@@ -26,8 +26,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bodega import codecs, layout
+from bodega import codecs
 from bodega.errors import InvalidName, ObjectNotFound, StoreFull, TierError
+from bodega.format import HEADER_SIZE, Header, ObjectInfo, parse_description, parse_header, parse_stream, verify
 from bodega.memory import ledger
 from bodega.memory.root import Root
 from bodega.names import from_filename
@@ -64,29 +65,25 @@ def sealed(run: str, name: str, value: object) -> memoryview:
 class RawObject(NamedTuple):
     """An object as its bytes say, whatever a tier says."""
 
-    header: layout.Header
-    info: layout.ObjectInfo
+    header: Header
+    info: ObjectInfo
     value: Any
 
 
 def read_raw(data: bytes | memoryview, run: str, name: str) -> RawObject:
-    """Read an object's bytes with nothing but `bodega.layout`, and compare them with their digest.
+    """Read an object's bytes with nothing but `bodega.format`, and compare them with their digest.
 
     Raises:
         LayoutError: damaged, or of another run or name.
     """
     where = f"{run}/{name}"
-    header = layout.parse_header(data, len(data), where)
+    header = parse_header(data, len(data), where)
     view = memoryview(bytearray(data[: header.total]))
     block = view[header.description_offset : header.description_offset + header.block_length]
-    description = layout.parse_description(header, view, block, owner=(run, name), path=where)
-    if header.digest:
-        digest = layout.digester()
-        digest.update(view[layout.HEADER_SIZE :])
-        layout.verify(header, digest.digest(), where)
-    stream = layout.parse_stream(header, view, where)
-    buffers = [view[offset : offset + length] for offset, length in description.buffers]
-    return RawObject(header, description.info, codecs.decode(description.recipe, stream, buffers))
+    description = parse_description(header, view, block, owner=(run, name), path=where)
+    verify(header, description, lambda offset, length: view[offset : offset + length], where)
+    stream = parse_stream(header, view, where)
+    return RawObject(header, description.info, codecs.decode(description.recipe, stream, description.views(view)))
 
 
 def raw_files(folder: str | os.PathLike[str]) -> dict[tuple[str, str], bytes]:
@@ -101,7 +98,7 @@ def raw_files(folder: str | os.PathLike[str]) -> dict[tuple[str, str], bytes]:
 def fetched(fetch: Fetch) -> bytes:
     """All bytes of an object on its way out of a tier; the first part must hold the header."""
     parts = [bytes(part) for part in fetch.parts()]
-    assert len(parts[0]) >= layout.HEADER_SIZE
+    assert len(parts[0]) >= HEADER_SIZE
     return b"".join(parts)
 
 
@@ -125,7 +122,7 @@ class TierContract:
             tier.upload("run", "x", data)
             fetch = tier.fetch("run", "x")
             assert fetch is not None
-            assert fetch.header == layout.parse_header(data, len(data), "")
+            assert fetch.header == parse_header(data, len(data), "")
             assert fetched(fetch) == data
             info = tier.info("run", "x")
             assert info is not None

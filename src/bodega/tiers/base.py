@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Protocol
 
 from bodega.codecs import Sink
-from bodega.layout import Encoded, Header, ObjectInfo
+from bodega.format import Encoded, Header, ObjectInfo
 
 
 class Fetch(Protocol):
@@ -90,7 +90,7 @@ class Tier(Protocol):
         """
 
     def upload(self, run: str, name: str, data: memoryview) -> None:
-        """Keep a sealed object (see `bodega.layout.seal`) in one atomic step; durable when this returns.
+        """Keep a sealed object (one that has its digests) in one atomic step; durable when this returns.
 
         Raises:
             StoreFull: it does not fit.

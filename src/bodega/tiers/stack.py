@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 
-from bodega import events, layout
+from bodega import events
 from bodega.codecs import Sink
 from bodega.errors import (
     InvalidName,
@@ -33,6 +33,7 @@ from bodega.errors import (
     did_you_mean,
     nearest,
 )
+from bodega.format import Buffer, Encoded, ObjectInfo
 from bodega.memory import ledger
 from bodega.memory.root import root_option
 from bodega.memory.sweep import turned
@@ -44,7 +45,7 @@ from bodega.tiers.record import note_below, recall
 from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Growing
 
-Growth = Generator[None, Sequence[layout.Buffer] | layout.Encoded, layout.ObjectInfo]
+Growth = Generator[None, Sequence[Buffer] | Encoded, ObjectInfo]
 """Takes buffers by ``send``, and last what to say of them all, without buffers; closing it leaves nothing behind."""
 
 _STRIPES = 256
@@ -97,11 +98,11 @@ class TierStack:
         self,
         run: str,
         name: str,
-        encode: Callable[[Sink], layout.Encoded],
+        encode: Callable[[Sink], Encoded],
         *,
         persist: bool = False,
         pinned: bool = False,
-    ) -> layout.ObjectInfo:
+    ) -> ObjectInfo:
         """Publish what ``encode`` yields in memory, and in the durable tier if asked for.
 
         What does not fit into memory goes to the first tier below that has room, unless it will be pinned.
@@ -137,9 +138,7 @@ class TierStack:
                 full.add_hint(f"Below: {error}")
         raise full
 
-    def _put(
-        self, tier: Tier, run: str, name: str, encode: Callable[[Sink], layout.Encoded], persist: bool
-    ) -> layout.ObjectInfo:
+    def _put(self, tier: Tier, run: str, name: str, encode: Callable[[Sink], Encoded], persist: bool) -> ObjectInfo:
         with tier.begin(run, name) as writer:
             info = writer.put(encode)
             self._publish(writer, tier, run, name, persist)
@@ -161,7 +160,7 @@ class TierStack:
 
     def _grow(self, run: str, name: str, persist: bool) -> Growth:
         with Growing(self._folders, run, name) as growing:
-            while not isinstance(sent := (yield), layout.Encoded):
+            while not isinstance(sent := (yield), Encoded):
                 growing.append(sent)
             info = growing.finish(sent)
             self._publish(growing, growing.folder, run, name, persist)
@@ -254,7 +253,7 @@ class TierStack:
                 break
         return stored
 
-    def info(self, run: str, name: str) -> tuple[layout.ObjectInfo, str]:
+    def info(self, run: str, name: str) -> tuple[ObjectInfo, str]:
         """What the header of an object says, and the URL of the tier that has it.
 
         Raises:
@@ -446,8 +445,6 @@ class TierStack:
             fetch = tier.fetch(run, name)
             if fetch is None:
                 return None
-            if not fetch.header.digest:
-                raise layout.damaged(f"{tier.url} {run}/{name}", "it has no digest, and so cannot be checked")
             try:
                 folder.receive(run, name, fetch)
             except StoreFull:
@@ -527,7 +524,7 @@ class TierStack:
         if there is None or there.id != stored.header.id:
             self._note_below()
             if isinstance(below, DirectoryTier):
-                below.receive(run, name, stored)
+                below.receive(run, name, stored.outgoing(), seal=True)
             else:
                 below.upload(run, name, stored.sealed())
             events.emit("spill", run, name, stored.header.total, below.url)

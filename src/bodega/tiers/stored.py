@@ -5,9 +5,23 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bodega import layout
+from bodega.format import (
+    FORMAT,
+    Buffer,
+    Description,
+    Header,
+    Pieces,
+    Stream,
+    is_sealed,
+    measure,
+    parse_header,
+    parse_stream,
+    plan,
+    stated,
+    verify,
+)  # fmt: skip
 from bodega.tiers.base import Fetch
 from bodega.tiers.writing import copy
 
@@ -23,8 +37,8 @@ class Stored(NamedTuple):
     """The URL of the tier that it was opened in."""
     status: os.stat_result
     """Of the segment, from before this use."""
-    header: layout.Header
-    description: layout.Description
+    header: Header
+    description: Description
     data: memoryview
     """The whole object; writable, and private to whoever opened it."""
 
@@ -37,37 +51,62 @@ class Stored(NamedTuple):
         """All bytes of the object, some megabytes at a time."""
         return Whole(self.header, self.data).parts()
 
+    def read(self, offset: int, length: int) -> memoryview:
+        """Bytes of the object."""
+        return self.data[offset : offset + length]
+
+    def outgoing(self) -> Stored:
+        """The object as it leaves for another tier: in one file, and in the current format.
+
+        Raises:
+            LayoutError: it is damaged.
+        """
+        if self.header.format == FORMAT and not self.description.segments:
+            return self
+        self.verify()
+        stream, buffers = parse_stream(self.header, self.data, self.path), self.description.views(self.data)
+        copied = plan(
+            self.header.id,
+            self.description.encoded_text,
+            [view.nbytes for view in buffers],
+            segment=os.urandom(16).hex(),
+            stream=Stream(stream.nbytes, self.header.stream_crc),
+        )
+        memory = Private()
+        memory.begin(copied.total)
+        for offset, parts in copied.pieces(buffers, [stream]):
+            memory.write(offset, parts)
+        description = self.description._replace(segments=(), buffers=list(copied.buffers), are_plain=True)
+        header = parse_header(copied.head, copied.total, self.path)
+        return self._replace(header=header, description=description, data=memory.data)
+
     def sealed(self) -> memoryview:
-        """All bytes of the object, with its digest in the header."""
-        if not self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            # The mapping is private: this changes the copy that goes out, not the object.
-            data = memoryview(bytearray(self.data)) if self.data.readonly else self.data
-            data[: layout.HEADER_SIZE] = layout.seal(data, self._block(), digest.digest())
-            return data
-        return self.data
+        """All bytes of the object as it leaves for another tier, with its digests.
+
+        Raises:
+            LayoutError: it is damaged.
+        """
+        header, description, read = (going := self.outgoing()).header, going.description, going.read
+        if is_sealed(stated(header, read)):
+            return going.data
+        # The mapping is private: this changes the copy that goes out, not the object.
+        data = memoryview(bytearray(going.data)) if going.data.readonly else going.data
+        data[header.digests_offset :][: header.digests_length] = measure(header, description, read)
+        return data
 
     def verify(self) -> None:
-        """Compare the bytes with the digest, if there is one.
+        """Compare the bytes with the digests, where there are any.
 
         Raises:
             LayoutError: they differ.
         """
-        if self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            layout.verify(self.header, digest.digest(), self.path)
-
-    def _block(self) -> memoryview:
-        start = self.header.description_offset
-        return self.data[start : start + self.header.block_length]
+        verify(self.header, self.description, self.read, self.path)
 
 
 class Whole(NamedTuple):
     """An object that is in memory already, on its way to a tier."""
 
-    header: layout.Header
+    header: Header
     data: memoryview
 
     def parts(self) -> Iterator[memoryview]:
@@ -85,12 +124,10 @@ class Private:
         """Get so many bytes, which is all there will be."""
         self.data = memoryview(mmap.mmap(-1, need))
 
-    def write(self, offset: int, buffers: Sequence[layout.Buffer], digest: Any = None) -> int:
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Copy buffers; see `bodega.tiers.writing.Out`."""
         for buffer in buffers:
-            for view in buffer.parts() if isinstance(buffer, layout.Pieces) else (buffer,):
-                if digest is not None:
-                    digest.update(view)
+            for view in buffer.parts() if isinstance(buffer, Pieces) else (buffer,):
                 self.data[offset : offset + view.nbytes] = view
                 offset += view.nbytes
         return offset
