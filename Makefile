@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-VERSIONS ?= 3.10 3.11 3.12 3.13
+VERSIONS ?= 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
 .PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-scale bench-values bench-peers \
@@ -92,7 +92,7 @@ docs: $(VENV)/.installed
 
 lock:
 	uv pip compile pyproject.toml benchmarks/pyproject.toml --all-extras --group dev --universal --generate-hashes \
-	  --no-emit-index-url --no-emit-package bodega --no-emit-package bodega-bench --no-header --python-version 3.10 -o requirements.lock
+	  --no-emit-index-url --no-emit-package bodega --no-emit-package bodega-bench --no-header --python-version 3.11 -o requirements.lock
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 ifdef UV

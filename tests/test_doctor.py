@@ -294,7 +294,8 @@ def test_platforms_and_pythons() -> None:
     assert c.check_platform("win32", "11", "AMD64") == Finding(
         "platform", "error", "A store needs Linux or macOS, not win32.", "wsl --install"
     )
-    assert c.check_python((3, 10)).level == "ok"
+    assert c.check_python((3, 11)).level == "ok"
+    assert c.check_python((3, 10)).level == "note"
     assert c.check_python((3, 99)).remedy == "uv venv --python 3.13"
 
 

@@ -6,7 +6,7 @@ import sys
 import bodega
 
 PROGRAM = """
-from typing_extensions import assert_type
+from typing import assert_type
 
 import bodega
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar, cast, get_args, overload
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _Given = ParamSpec("_Given")
 Trust = Literal["code", "data"]
+_Method = TypeVar("_Method", bound=Callable[..., object])
 _Default = TypeVar("_Default")
 _MISSING: Any = object()
 """Stands for a default that was not given: None is one that can be."""
@@ -107,6 +108,20 @@ class Usage:
     """The lower tiers; objects and runs above count those in memory only. Records of bodega's own count nowhere."""
 
 
+def _explained(method: _Method) -> _Method:
+    """Say what is wrong with a root where that is why a call of the system failed, instead of what the system says."""
+
+    @wraps(method)
+    def explained(self: Store, *arguments: Any, **given: Any) -> object:
+        try:
+            return method(self, *arguments, **given)
+        except OSError as error:
+            self._stack.explain(error)
+            raise
+
+    return cast("_Method", explained)
+
+
 class Store(MutableMapping[str, Any]):
     """Values by name; made by `bodega.open`.
 
@@ -148,11 +163,13 @@ class Store(MutableMapping[str, Any]):
         """The namespace of names."""
         return self._run
 
+    @_explained
     def with_run(self, run: str) -> Store:
         """The same store seen from another run; a time-to-live stays with the run that it was given for."""
         options = self._options if run == self._run else self._options._replace(time_to_live=None)
         return Store(self._root, run, options)
 
+    @_explained
     def put(self, name: str, value: object, *, persist: bool = False, pin: bool = False) -> ObjectInfo:
         """Publish a value under a name, in one atomic step; readers of the name's old object keep it.
 
@@ -187,6 +204,7 @@ class Store(MutableMapping[str, Any]):
         self._after_put(info)
         return info
 
+    @_explained
     def stream(self, name: str, *, persist: bool = False) -> StreamWriter:
         """Publish a value that comes in chunks, when the last one is there; until then readers have the old object.
 
@@ -222,6 +240,7 @@ class Store(MutableMapping[str, Any]):
     @overload
     def get(self, name: str, default: _Default) -> Any | _Default: ...
 
+    @_explained
     def get(self, name: str, default: Any = _MISSING) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
 
@@ -257,6 +276,7 @@ class Store(MutableMapping[str, Any]):
         except LayoutError as error:
             raise damaged(stored.path, str(error)) from error
 
+    @_explained
     def info(self, name: str) -> ObjectInfo:
         """What is known of an object; reads its header only and unpickles nothing.
 
@@ -267,6 +287,7 @@ class Store(MutableMapping[str, Any]):
         info, tier = self._stack.info(self._run, name)
         return replace(info, tier=tier)
 
+    @_explained
     def list(self, pattern: str = "*") -> builtins.list[ObjectInfo]:
         """`info` of each object whose name matches a shell pattern (case counts), sorted by name.
 
@@ -281,14 +302,17 @@ class Store(MutableMapping[str, Any]):
                 continue  # Deleted since the names were read.
         return found
 
+    @_explained
     def names(self, pattern: str = "*") -> builtins.list[str]:
         """The names of the run that match a shell pattern, sorted; bodega's own records only if the pattern begins so."""
         return self._names(self._run, pattern)
 
+    @_explained
     def exists(self, name: str) -> bool:
         """Whether the run has an object of this name."""
         return self._stack.exists(self._run, name)
 
+    @_explained
     def delete(self, name: str) -> int:
         """Take a name away; those who hold its object keep it. Returns the object's bytes in whole pages.
 
@@ -297,6 +321,7 @@ class Store(MutableMapping[str, Any]):
         """
         return self._stack.delete(self._run, name)
 
+    @_explained
     def persist(self, name: str) -> None:
         """Copy an object to the durable tier (the last one of ``spill=``); returns when it is safe there.
 
@@ -307,6 +332,7 @@ class Store(MutableMapping[str, Any]):
         """
         self._stack.persist(self._run, name)
 
+    @_explained
     def is_persisted(self, name: str) -> bool:
         """Whether the durable tier (the last one of ``spill=``) has the name; a put on its way there is waited for.
 
@@ -316,6 +342,7 @@ class Store(MutableMapping[str, Any]):
         """
         return self._stack.is_persisted(self._run, name)
 
+    @_explained
     def pin(self, name: str, pinned: bool = True) -> None:
         """Keep an object in memory, however full that gets, until its name is put again or unpinned.
 
@@ -325,23 +352,28 @@ class Store(MutableMapping[str, Any]):
         """
         self._stack.pin(self._run, name, pinned)
 
+    @_explained
     def runs(self) -> builtins.list[str]:
         """All runs of the store that hold objects, sorted."""
         return self._stack.runs()
 
+    @_explained
     def runs_in_memory(self) -> builtins.list[str]:
         """The runs that hold objects in memory, sorted; no other tier is asked."""
         return self._tier.runs()
 
+    @_explained
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
         return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
 
+    @_explained
     def keep_settings(self) -> None:
         """Make capacity and lower tiers of this store those of whoever opens its root without saying any."""
         settings = {"capacity": self._options.capacity, "spill": list(self._options.spill)}
         change(self._root, {key: value for key, value in settings.items() if value is not None})
 
+    @_explained
     def usage(self) -> Usage:
         """What the store takes and what is left.
 
@@ -363,6 +395,7 @@ class Store(MutableMapping[str, Any]):
             tiers=tuple(_usage_of(tier) for tier in self._stack.lower),
         )
 
+    @_explained
     def sweep(self, *, empty_pool: bool = False) -> Swept:
         """Free what crashes left, and runs whose time is up.
 
@@ -380,6 +413,7 @@ class Store(MutableMapping[str, Any]):
         events.emit("sweep", "", "", swept.nbytes, self._tier.url)
         return swept
 
+    @_explained
     def warm_up(self, nbytes: int | str) -> None:
         """Have so much memory warm for the next puts; see ``prefault`` of `open`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from bodega.codecs.chunks import Encoder
 from bodega.format import ObjectInfo
@@ -58,7 +59,7 @@ class StreamWriter:
         """Give up what was not published."""
         self._growth.close()
 
-    def __enter__(self) -> StreamWriter:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

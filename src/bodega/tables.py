@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -205,7 +205,7 @@ def _shape(schema: Mapping[str, Any]) -> str:
 
 
 def _age(created: datetime) -> str:
-    return format_duration((datetime.now(timezone.utc) - created).total_seconds(), most=1)
+    return format_duration((datetime.now(UTC) - created).total_seconds(), most=1)
 
 
 def _producer(info: ObjectInfo) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]*)://([^\s'\"<>]*)")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]+)=([^&;#]*)")
@@ -104,6 +105,13 @@ def install(requirement: str) -> str:
     if which("uv") is not None:
         return command("uv", "pip", "install", "--python", sys.executable, requirement)
     return f"{command(sys.executable, '-m', 'ensurepip')} && {pip}"
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Names for a sentence, not too many of them."""
+    every = list(names)
+    shown = ", ".join(map(repr, every[:most]))
+    return shown if len(every) <= most else f"{shown} and {len(every) - most} more"
 
 
 def _harmless(match: re.Match[str]) -> str:

@@ -5,8 +5,8 @@ from kedro.pipeline import node, pipeline
 from tests.argo._server import Server
 
 from bodega.argo.workflow import Details, Request
+from bodega.kedro.plan import make_plan
 from bodega.kubernetes.deployment import Deployment
-from bodega.plan import make_plan
 
 
 def identity(*values):

@@ -5,10 +5,11 @@ import json
 import pytest
 import yaml
 from kedro.pipeline import node, pipeline
+from tests.argo._schema import make_manifest
 from tests.argo.conftest import identity
 
 from bodega.argo.lint import lint_manifest
-from bodega.argo.manifest import make_manifest, to_yaml
+from bodega.argo.manifest import to_yaml
 from bodega.argo.workflow import Details
 from bodega.errors import SettingsError
 from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources, Secret, Volume

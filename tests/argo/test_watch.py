@@ -1,7 +1,7 @@
 """What is shown of a workflow while it runs."""
 
 import io
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -52,7 +52,7 @@ def text(workflow):
 
 
 def test_tries_of_a_task_are_one():
-    now = datetime(2026, 1, 1, 0, 2, tzinfo=timezone.utc)
+    now = datetime(2026, 1, 1, 0, 2, tzinfo=UTC)
     states = {state.name: state for state in watch.tasks_of({"status": RUNNING}, now)}
     assert list(states) == ["make", "double", "halve"]
     assert (states["make"].tries, states["make"].host, states["make"].seconds) == (2, "host-2", 65.0)

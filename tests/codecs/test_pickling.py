@@ -91,7 +91,7 @@ PLAIN = {
     "set": {1, 2},
     "frozenset": frozenset({"a"}),
     "bytes-inside": {"b": b"y" * 200_000, "a": bytearray(b"z" * 200_000)},
-    "dates": [dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), dt.timedelta(1)],
+    "dates": [dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.timedelta(1)],
     "numbers": [Decimal("1.50"), Fraction(1, 3), UUID(int=5)],
     "collections": [Counter("aab"), OrderedDict(a=1), deque([1], maxlen=3), defaultdict(list, a=[1])],
     "enum": Colour.RED,

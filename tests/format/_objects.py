@@ -1,14 +1,14 @@
 """Objects made by the pure functions alone, with ids and times of their own choosing."""
 
 import zlib
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from bodega import format as layout
 from bodega.errors import LayoutError
 
 RUN, NAME = "a run", "a name"
 IDENTITY, SEGMENT = "0123456789abcdef" * 2, "fedcba9876543210" * 2
-CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def info(nbytes=0, *, identity=IDENTITY, name=NAME, kind="bytes", schema=None):

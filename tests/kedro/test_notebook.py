@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import bodega
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    tomllib = pytest.importorskip("tomli")
 
 pytest.importorskip("IPython")
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"

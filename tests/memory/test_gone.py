@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import stat
 import sys
@@ -33,6 +34,84 @@ def test_locks_that_are_gone_are_no_missing_object(store, act):
     shutil.rmtree(store.root / "locks")
     with pytest.raises(RootError, match="gone"):
         act(store)
+
+
+def make_fifo(path):
+    os.mkfifo(path)
+
+
+def link_to_nowhere(path):
+    path.symlink_to("/nowhere/at/all")
+
+
+def link_to_itself(path):
+    path.symlink_to(path)
+
+
+def append(store):
+    with store.stream("s") as writer:
+        writer.append(LARGE)
+
+
+OPERATIONS = {
+    "put": lambda store: store.put("b", 1),
+    "put over": lambda store: store.put("a", 1),
+    "put large": lambda store: store.put("b", LARGE),
+    "put large over": lambda store: store.put("large", LARGE),
+    "stream": append,
+    "get": lambda store: store.get("a"),
+    "get large": lambda store: store.get("large"),
+    "get with a default": lambda store: store.get("nothing", None),
+    "info": lambda store: store.info("a"),
+    "exists": lambda store: store.exists("a"),
+    "names": lambda store: store.names(),
+    "list": lambda store: store.list(),
+    "runs": lambda store: store.runs(),
+    "delete": lambda store: store.delete("a"),
+    "delete large": lambda store: store.delete("large"),
+    "pin": lambda store: store.pin("a"),
+    "drop": lambda store: store.drop_run(),
+    "usage": lambda store: store.usage(),
+    "sweep": lambda store: store.sweep(empty_pool=True),
+    "warm up": lambda store: store.warm_up("2MiB"),
+    "another run": lambda store: store.with_run("other").put("x", 1),
+    "keep settings": lambda store: store.keep_settings(),
+    "open": lambda store: bodega.open(store.root, run="r"),
+}
+PARTS = ["runs", "tmp", "pool", "locks", "runs/r", "locks/usage", ""]
+
+
+@pytest.mark.parametrize("make", [make_fifo, link_to_nowhere, link_to_itself])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_the_root_that_is_something_else_is_named_by_whatever_needs_it(root, part, make):
+    failed = []
+    for name, act in OPERATIONS.items():
+        store = bodega.open(root / name, run="r")
+        store.put("a", 1)
+        for _ in range(2):
+            store.put("large", LARGE)
+        foreign = store.root / part
+        shutil.rmtree(foreign) if foreign.is_dir() else foreign.unlink()
+        make(foreign)
+        try:
+            act(store)
+        except RootError as error:
+            assert str(foreign) in str(error), (name, str(error))
+            # Of a link that leads nowhere in the place of all it can be said as well that the root is gone.
+            assert re.search("by hand|remove it|gone", str(error), re.IGNORECASE), (name, str(error))
+            failed.append(name)
+    assert {"put large", "put large over", "stream"} <= set(failed)
+    assert part == "pool" or {"put", "put over"} <= set(failed)
+
+
+@pytest.mark.parametrize("part", ["runs", "tmp", "pool"])
+def test_a_part_of_a_lower_folder_that_is_something_else_is_named(root, part):
+    store = bodega.open(root / "above", run="r", spill=root / "below", capacity="3MiB")
+    store.put("a", LARGE)
+    shutil.rmtree(root / "below" / part)
+    (root / "below" / part).touch()
+    with pytest.raises(bodega.BodegaError, match=f"{root / 'below' / part} is a link or a file"):
+        store.put("b", LARGE) and store.sweep()
 
 
 def test_a_pool_that_was_cleaned_away_is_made_again(store):

@@ -674,10 +674,10 @@ def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
     below = small._stack.lower[0]
     real = below.receive
 
-    def slowly(run, name, fetch):
+    def slowly(run, name, fetch, **how):
         began.set()
         assert proceed.wait(20)
-        real(run, name, fetch)
+        real(run, name, fetch, **how)
 
     monkeypatch.setattr(below, "receive", slowly)
     other = threading.Thread(target=small.put, args=("x7", block(7)))

@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from bodega.errors import SettingsError
+from bodega.kubernetes.pods import literal
 
 BRACES = "{{"
 """Argo's: there is no way to write them that Argo would leave alone."""
@@ -28,9 +29,9 @@ def unexpanded(text: str) -> str:
     """
     made, end = "", 0
     for tag in _TAG.finditer(text):
-        made += text[end : tag.start()].replace("$", "$$") + _escaping(tag)
+        made += literal(text[end : tag.start()]) + _escaping(tag)
         end = tag.end()
-    return made + text[end:].replace("$", "$$")
+    return made + literal(text[end:])
 
 
 def as_literal(text: str) -> str:

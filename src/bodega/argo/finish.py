@@ -11,9 +11,10 @@ from typing import Any
 from hera.workflows import models
 
 from bodega.argo import placement
-from bodega.argo.pods import Pods, retries
+from bodega.argo.templates import retries, template
 from bodega.kubernetes.deployment import Resources
 from bodega.kubernetes.outputs import HOST
+from bodega.kubernetes.pods import Pods
 
 FINISH = "finish"
 _DROP_RUN = "drop-run"
@@ -42,7 +43,8 @@ def templates(pods: Pods, options: Sequence[str]) -> list[models.Template]:
         # Apart from the next, for Argo wants the hosts also where a step is skipped.
         _steps(FINISH, _step(_DROP_RUN, when="{{workflow.status}} == Succeeded")),
         _steps(_DROP_RUN, on_hosts),
-        pods.template(
+        template(
+            pods,
             _DROP_ON_HOST,
             "drop",
             options,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 from hera.workflows import models
 
 from bodega.argo.expansion import refuse_tags
-from bodega.argo.fields import lost_fields
 from bodega.argo.workflow import Request, specification
 from bodega.errors import SettingsError
-from bodega.kubernetes.deployment import ManifestKind
+from bodega.kubernetes.deployment import ManifestKind, Volume
 from bodega.kubernetes.names import MAX_LABEL, unique_names
 
 API_VERSION = "argoproj.io/v1alpha1"
@@ -35,10 +35,9 @@ def make_manifest(request: Request, kind: ManifestKind = "Workflow") -> dict[str
         )
     refuse_tags(request)
     for volume in deployment.volumes:
-        lost = lost_fields(models.Volume, {"name": volume.name, **volume.source})
-        if lost:
+        if unknown := list(_unknown_fields(volume)):
             raise SettingsError(
-                f"The volume {volume.name!r} of the deployment has {lost[0]!r}, which Kubernetes does not know: write a "
+                f"The volume {volume.name!r} of the deployment has {unknown[0]!r}, which Kubernetes does not know: write a "
                 "volume source such as {persistentVolumeClaim: {claimName: data}}."
             )
     (name,) = unique_names([request.name[: MAX_LABEL - _CLOCK]]).values()
@@ -102,3 +101,22 @@ def _readable(value: Any) -> Any:
 
 def _dump(manifest: models.Workflow | models.WorkflowTemplate | models.CronWorkflow) -> dict[str, Any]:
     return manifest.model_dump(by_alias=True, exclude_none=True)
+
+
+def _unknown_fields(volume: Volume) -> Iterator[str]:
+    """The paths of a volume source that hera's model does not know, and would leave out without a word."""
+    model = models.Volume.model_validate({"name": volume.name, **volume.source})
+    return _missing(volume.source, model.model_dump(by_alias=True, exclude_unset=True), "")
+
+
+def _missing(given: Any, kept: Any, path: str) -> Iterator[str]:
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            here = f"{path}.{key}" if path else str(key)
+            if not isinstance(kept, Mapping) or (key not in kept and value is not None):
+                yield here
+            elif value is not None:
+                yield from _missing(value, kept[key], here)
+    elif isinstance(given, list):
+        for number, (value, other) in enumerate(zip(given, kept, strict=True)):
+            yield from _missing(value, other, f"{path}[{number}]")

@@ -1,4 +1,4 @@
-"""Names, quantities and durations of a manifest, by the rules of Kubernetes and Argo."""
+"""Names, quantities, durations and volumes of a manifest, by the rules of Kubernetes, which Argo does not look at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bodega.errors import SettingsError
+from bodega.errors import SettingsError, did_you_mean
 from bodega.kubernetes.quantities import (
     amount,
     check_label_name,
@@ -30,8 +30,12 @@ _PARSE: Mapping[str, Callable[[object], str]] = {
 
 
 def check(manifest: Mapping[str, Any]) -> list[Found]:
-    """What is wrong with single values, wherever they are."""
-    return [*_metadata(manifest.get("metadata") or {}), *_schedules(manifest), *_walk(manifest.get("spec"), "spec")]
+    """What is wrong with single values, wherever they are, and which volumes are mounted that nobody has."""
+    spec, path = manifest.get("spec"), "spec"
+    found = [*_metadata(_mapping(manifest.get("metadata"))), *_walk(spec, path)]
+    if manifest["kind"] == "CronWorkflow":
+        spec, path = _mapping(spec).get("workflowSpec"), f"{path}.workflowSpec"
+    return found + list(_mounts(_mapping(spec), path))
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[Found]:
@@ -45,14 +49,23 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterator[Found]:
     yield from _labels(metadata, "metadata")
 
 
-def _schedules(manifest: Mapping[str, Any]) -> Iterator[Found]:
-    if manifest["kind"] == "CronWorkflow":
-        for number, schedule in enumerate(manifest["spec"].get("schedules") or []):
-            if not re.fullmatch(r"@\S+( \S+)?|(\S+\s+){4}\S+", schedule.strip()):
-                yield (
-                    f"spec.schedules[{number}]",
-                    f"{schedule!r} is no schedule: write five fields such as '0 6 * * *'.",
-                )
+def _mounts(spec: Mapping[str, Any], path: str) -> Iterator[Found]:
+    """Mounts of volumes that are not there."""
+    everywhere = [
+        *_names(spec.get("volumes")),
+        *(str(_mapping(each.get("metadata")).get("name")) for each in _mappings(spec.get("volumeClaimTemplates"))),
+    ]
+    for number, template in enumerate(_mappings(spec.get("templates"))):
+        volumes = [*everywhere, *_names(template.get("volumes"))]
+        containers = [(part, _mapping(template.get(part))) for part in ("container", "script")]
+        containers += [
+            (f"initContainers[{n}]", each) for n, each in enumerate(_mappings(template.get("initContainers")))
+        ]
+        for part, container in containers:
+            for name in _names(container.get("volumeMounts")):
+                if name not in volumes and not _is_tagged(name):
+                    hint = did_you_mean(name, volumes, f"There are {', '.join(volumes) or 'none'}.")
+                    yield f"{path}.templates[{number}].{part}.volumeMounts", f"There is no volume {name!r}. {hint}"
 
 
 def _walk(value: Any, path: str) -> Iterator[Found]:
@@ -68,18 +81,18 @@ def _walk(value: Any, path: str) -> Iterator[Found]:
                 yield here, f"{each!r} is no duration: write one such as '90s', '5m' or '1h30m'."
         elif key == "resources" and isinstance(each, Mapping) and {"limits", "requests"} & set(each):
             yield from _resources(each, here)
-        elif key == "env" and isinstance(each, list):
-            for number, variable in enumerate(each):
-                yield from _checked(f"{here}[{number}].name", check_variable, str(variable.get("name")))
-        elif key in {"metadata", "podMetadata", "workflowMetadata"} and isinstance(each, Mapping):
-            yield from _labels(each, here)
+        elif key == "env":
+            for number, name in enumerate(_names(each)):
+                yield from _checked(f"{here}[{number}].name", check_variable, name)
+        elif key in {"metadata", "podMetadata", "workflowMetadata"}:
+            yield from _labels(_mapping(each), here)
         yield from _walk(each, here)
 
 
 def _resources(resources: Mapping[str, Any], path: str) -> Iterator[Found]:
     parsed: dict[str, dict[str, str]] = {"limits": {}, "requests": {}}
     for part, quantities in parsed.items():
-        for name, value in (resources.get(part) or {}).items():
+        for name, value in _mapping(resources.get(part)).items():
             if _is_tagged(value):
                 continue
             try:
@@ -99,8 +112,8 @@ def _count(value: object) -> str:
 
 def _labels(metadata: Mapping[str, Any], path: str) -> Iterator[Found]:
     for part in ("labels", "annotations"):
-        for name, value in (metadata.get(part) or {}).items():
-            yield from _checked(f"{path}.{part}", check_label_name, name)
+        for name, value in _mapping(metadata.get(part)).items():
+            yield from _checked(f"{path}.{part}", check_label_name, str(name))
             if part == "labels" and not _is_tagged(value):
                 yield from _checked(f"{path}.{part}.{name}", check_label_value, str(value))
 
@@ -116,3 +129,16 @@ def _checked(path: str, check_text: Callable[[str], object], text: str) -> Itera
 def _is_tagged(value: object) -> bool:
     """Whether Argo fills something in first."""
     return "{{" in str(value)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """The value, if it is what its place wants; that it is not, Argo's own program says."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(values: object) -> list[Mapping[str, Any]]:
+    return [_mapping(each) for each in values] if isinstance(values, list) else []
+
+
+def _names(entries: object) -> list[str]:
+    return [str(each.get("name")) for each in _mappings(entries)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -82,7 +82,7 @@ def tasks_of(workflow: Mapping[str, Any], now: datetime | None = None) -> list[T
                 name=str(node["displayName"]),
                 phase=str(node.get("phase") or "Pending"),
                 host=last.get("hostNodeName"),
-                seconds=_seconds(node, now or datetime.now(timezone.utc)),
+                seconds=_seconds(node, now or datetime.now(UTC)),
                 tries=len(attempts),
                 message=str(last.get("message") or node.get("message") or ""),
                 pod=_pod(last),
@@ -135,9 +135,7 @@ def _print_log(cluster: Cluster, name: str, state: TaskState, console: Console) 
 def tree(workflow: Mapping[str, Any]) -> Tree:
     """The workflow for people."""
     metadata, status = workflow["metadata"], workflow.get("status", {})
-    head = _line(
-        phase_of(workflow), f"{metadata['namespace']}/{metadata['name']}", _seconds(status, datetime.now(timezone.utc))
-    )
+    head = _line(phase_of(workflow), f"{metadata['namespace']}/{metadata['name']}", _seconds(status, datetime.now(UTC)))
     if status.get("message"):
         head.append(f"  {status['message']}", style="red")
     root = Tree(head)
@@ -161,7 +159,7 @@ def _watch_lines(cluster: Cluster, name: str, console: Console) -> dict[str, Any
             if shown.get(state.name) != (state.phase, state.tries):
                 shown[state.name] = (state.phase, state.tries)
                 console.print(_task_line(state))
-    console.print(_line(phase_of(workflow), name, _seconds(workflow.get("status", {}), datetime.now(timezone.utc))))
+    console.print(_line(phase_of(workflow), name, _seconds(workflow.get("status", {}), datetime.now(UTC))))
     return workflow
 
 
@@ -218,4 +216,4 @@ def _seconds(what: Mapping[str, Any], now: datetime) -> float | None:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)

@@ -13,10 +13,11 @@ from bodega.argo import finish, placement
 from bodega.argo.arguments import IMAGE, RUN
 from bodega.argo.expansion import as_literal, reference
 from bodega.argo.placement import ANCHOR, Placement
-from bodega.argo.pods import Pods, retries
+from bodega.argo.templates import pods_of, retries, template
 from bodega.kubernetes.deployment import Deployment, TaskSettings
 from bodega.kubernetes.names import unique_names
 from bodega.kubernetes.outputs import BYTES, HOST
+from bodega.kubernetes.pods import Pods
 from bodega.plan import Plan, Task
 from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 
@@ -80,7 +81,7 @@ class Request:
 def specification(request: Request) -> models.WorkflowSpec:
     """All of the workflow but its name."""
     deployment = request.deployment
-    pods = Pods(deployment)
+    pods = pods_of(deployment)
     names = unique_names((task.name for task in request.plan.tasks), taken=[ANCHOR])
     templates = _template_names(request, names)
     (workflow,) = unique_names([request.name]).values()
@@ -93,7 +94,7 @@ def specification(request: Request) -> models.WorkflowSpec:
         arguments=_arguments(request),
         service_account_name=deployment.service_account,
         image_pull_secrets=[models.LocalObjectReference(name=name) for name in deployment.image_pull_secrets] or None,
-        security_context=pods.security(),
+        security_context=models.PodSecurityContext.model_validate(pods.security()),
         pod_metadata=metadata,
         parallelism=deployment.parallelism,
         active_deadline_seconds=_seconds(deployment.workflow_timeout) if deployment.workflow_timeout else None,
@@ -102,7 +103,7 @@ def specification(request: Request) -> models.WorkflowSpec:
         else None,
         # Those of a workflow that failed stay.
         pod_gc=models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration=f"{_seconds(deployment.keep_pods)}s"),
-        volumes=pods.volumes(),
+        volumes=[models.Volume.model_validate(each) for each in pods.volumes()],
         templates=[
             models.Template(name=PIPELINE, dag=_dag(request, names, templates)),
             *_task_templates(request, pods, templates),
@@ -198,7 +199,8 @@ def _task_templates(request: Request, pods: Pods, templates: Mapping[str, str]) 
         _task_template(request, pods, name, made[name]) for name in sorted(made, key=lambda name: (name != _TASK, name))
     ]
     if request.all_together is not None:
-        anchor = pods.template(
+        anchor = template(
+            pods,
             ANCHOR,
             "host",
             [],
@@ -212,7 +214,8 @@ def _task_templates(request: Request, pods: Pods, templates: Mapping[str, str]) 
 
 def _task_template(request: Request, pods: Pods, name: str, settings: TaskSettings) -> models.Template:
     told = [text for each in (_NODES, _STORED, _PARAMS, _PIPELINES) for text in (f"--{each}", _input(each))]
-    return pods.template(
+    return template(
+        pods,
         name,
         "run",
         [*told, *request.options],

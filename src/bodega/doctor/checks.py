@@ -24,7 +24,7 @@ Level = Literal["ok", "note", "warning", "error"]
 
 DEFAULT_SHM = 64 * 2**20
 """Bytes of ``/dev/shm`` in a container that was given no other size, by Docker, containerd and CRI-O alike."""
-TESTED_PYTHONS = ((3, 10), (3, 13))
+TESTED_PYTHONS = ((3, 11), (3, 13))
 DEFAULT_MAP_COUNT = 65_530
 """The kernel's own default of ``vm.max_map_count``; each object mapped takes one."""
 SPARE_DESCRIPTORS = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bodega.format.header import Header, View, check_block
@@ -75,7 +75,7 @@ class Description(NamedTuple):
                 id=self.identity,
                 nbytes=facts["nbytes"],
                 kind=facts["kind"],
-                created=datetime.fromtimestamp(facts["created"], tz=timezone.utc),
+                created=datetime.fromtimestamp(facts["created"], tz=UTC),
                 producer=Producer(*facts["producer"]),
                 schema=facts["schema"],
             )

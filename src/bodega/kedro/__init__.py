@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from bodega.kedro.dataset import BodegaDataset
-    from bodega.kedro.runners import ParallelRunner, SequentialRunner, ThreadRunner
+    from bodega.kedro.run.runners import ParallelRunner, SequentialRunner, ThreadRunner
 
 __all__ = ["BodegaDataset", "ParallelRunner", "SequentialRunner", "ThreadRunner"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return BodegaDataset
     if name in __all__:
-        from bodega.kedro import runners
+        from bodega.kedro.run import runners
 
         return getattr(runners, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,7 +52,7 @@ def find_store(variables: Mapping[str, Any]) -> Store:
     from kedro.framework.startup import bootstrap_project
     from kedro.utils import find_kedro_project
 
-    from bodega.kedro.place import Project
+    from bodega.kedro.project.place import Project
 
     context = variables.get("context")
     if not isinstance(context, KedroContext):

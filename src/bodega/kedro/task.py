@@ -20,7 +20,7 @@ from bodega.errors import BodegaError, PlanError, SettingsError
 from bodega.kubernetes import outputs
 
 if TYPE_CHECKING:
-    from bodega.kedro.session import OpenedProject
+    from bodega.kedro.project.session import OpenedProject
 
 RUNNER = "bodega.kedro.SequentialRunner"
 
@@ -78,11 +78,11 @@ def run(
     Example:
       python -m bodega.kedro.task run --env prod --nodes '["split", "train"]' --params '{"depth": "7"}'
     """
-    from bodega.kedro.ended import add_host
-    from bodega.kedro.parameters import from_texts, merged
-    from bodega.kedro.place import is_resumed
-    from bodega.kedro.resume import RunRecord, are_done, this_host
-    from bodega.kedro.selection import load_only
+    from bodega.kedro.project.parameters import from_texts, merged
+    from bodega.kedro.project.place import is_resumed
+    from bodega.kedro.project.selection import load_only
+    from bodega.kedro.run.ended import add_host
+    from bodega.kedro.run.resume import RunRecord, are_done, this_host
 
     project = _open(env, conf_source, pipelines)
     load_only(project.pipeline_names)
@@ -111,7 +111,7 @@ def run(
 @task.command()
 def host() -> None:
     """Say where this is."""
-    from bodega.kedro.resume import this_host
+    from bodega.kedro.run.resume import this_host
 
     outputs.write(outputs.HOST, this_host())
 
@@ -120,7 +120,7 @@ def host() -> None:
 @_project_options
 def drop(*, env: str | None, conf_source: str | None, pipelines: str | None) -> None:
     """Drop the run here and in the durable tier, what earlier runs left here, and the warm memory of the host."""
-    from bodega.kedro.ended import end_run
+    from bodega.kedro.run.ended import end_run
 
     place = _open(env, conf_source, pipelines).place
     for run, count in end_run(place).items():
@@ -133,7 +133,7 @@ def _open(env: str | None, conf_source: str | None, pipelines: str | None) -> Op
     from kedro.framework.startup import bootstrap_project
     from kedro.utils import find_kedro_project
 
-    from bodega.kedro.session import open_project
+    from bodega.kedro.project.session import open_project
 
     path = find_kedro_project(Path.cwd())
     if path is None:

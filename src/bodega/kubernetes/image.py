@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +140,12 @@ def _says_something(file: Path) -> bool:
     """Whether the file is there and lists requirements."""
     if not file.is_file():
         return False
-    # Python 3.10 reads no TOML by itself: a key at the start of a line is what matters.
-    return file.name != "pyproject.toml" or re.search(r"(?m)^dependencies\s*=", file.read_text("utf-8")) is not None
+    if file.name != "pyproject.toml":
+        return True
+    try:
+        return "dependencies" in tomllib.loads(file.read_text("utf-8")).get("project", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ImageError(f"{file} is not TOML: {error}. Correct it.") from error
 
 
 def _install(requirements: Requirements) -> str:

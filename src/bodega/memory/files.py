@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from bodega.errors import LayoutError, RootError, StoreBusy
 from bodega.format import Buffer, Pieces
@@ -75,7 +75,7 @@ class Draft:
         self.is_published = False
         """Whether it has its name, whatever failed after that."""
 
-    def __enter__(self) -> Draft:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -210,8 +210,6 @@ class Draft:
                     displaced = self._take_name(places.join(self._root.run_folder(run), filename))
             except IsADirectoryError:
                 raise is_a_folder(f"{folder}/{filename}") from None
-            except NotADirectoryError:
-                raise is_no_folder(folder) from None
             except FileNotFoundError as error:
                 self._require_draft(error)
                 # The run's first object, or the run was dropped a moment ago.
@@ -322,16 +320,6 @@ def is_a_folder(path: str) -> LayoutError:
         f"{path} is a folder, where an object should be: it was put there from outside. Remove it by hand.",
         path=path,
         reason="folder",
-    )
-
-
-def is_no_folder(path: str) -> LayoutError:
-    """The error for what is in place of a run's folder."""
-    return LayoutError(
-        f"{path} is a link or a file, where the folder of a run should be: it was put there from outside. Remove it by "
-        "hand.",
-        path=path,
-        reason="not a folder",
     )
 
 

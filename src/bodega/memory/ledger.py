@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 from bodega.format import PAGE
 from bodega.memory import places
@@ -36,7 +37,7 @@ class Count:
     def __init__(self, root: Root) -> None:
         self._lock = root.lock("usage", _WHAT)
 
-    def __enter__(self) -> Count:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         self._descriptor = self._lock.__enter__()
         try:
             self.total = int.from_bytes(os.pread(self._descriptor.number, _SIZE, 0), "little")

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from bodega.errors import BodegaError, StoreBusy, StoreFull
 from bodega.memory.descriptors import Descriptor, of_this_thread
-from bodega.memory.places import FOREIGN, foreign, gone, open_file
+from bodega.memory.places import FOREIGN, fault_on_way, foreign, open_file
 
 DEADLINE = 30.0
 """Seconds after which a lock that others hold for microseconds is reported as stuck."""
@@ -161,14 +161,14 @@ class Exclusive:
                     raise foreign(self.path, self._what)
                 if status.st_mode & 0o777 != self._mode and status.st_uid == os.getuid():
                     os.fchmod(descriptor.number, self._mode)
-        except FileNotFoundError as error:
-            # Its folder is not made anew here: others may still hold locks of the old one.
-            raise gone(os.path.dirname(os.path.dirname(self.path))) from error
         except OSError as error:
             if error.errno in FULL:
                 raise no_room(self.path, self._what) from error
-            if error.errno in FOREIGN:
-                raise foreign(self.path, self._what) from error
+            if error.errno in FOREIGN or error.errno == errno.ENOENT:
+                # Its folder is not made anew here: others may still hold locks of the old one.
+                root = os.path.dirname(os.path.dirname(self.path))
+                fault = fault_on_way(root, os.path.dirname(self.path), follow=True)
+                raise fault or foreign(self.path, self._what) from error
             raise
         return descriptor
 

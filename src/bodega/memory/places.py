@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 
 from bodega.errors import RootError
@@ -21,6 +21,8 @@ from bodega.memory.descriptors import Descriptor
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 FOREIGN = {errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
 """What the opening of a link, a folder or the like says that should be a file."""
+PARTS = ("runs", "tmp", "pool", "locks")
+"""Folders of a root."""
 _SMALL = 1 << 20
 
 
@@ -180,6 +182,17 @@ def listing(folder: str) -> list[str]:
         return os.listdir(folder.folder.number if isinstance(folder, Place) else folder)
 
 
+def folders(folder: str) -> list[str]:
+    """The names of the folders in a folder; what else lies there was put there from outside."""
+    found = []
+    with scan(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # A link that leads nowhere.
+                if entry.is_dir():
+                    found.append(entry.name)
+    return found
+
+
 def may_change(found: os.stat_result) -> bool:
     """Whether a file's bytes may be written over: it is this user's, and has no other name, such as in a backup."""
     return found.st_uid == os.getuid() and found.st_nlink <= 1
@@ -209,13 +222,54 @@ def read_small(path: str) -> bytes:
         descriptor.close()
 
 
-def gone(root: str) -> RootError:
-    """The error where the folder of a store is not there any more: what it held must not look as if it had never been."""
+def fault_on_way(root: str, path: str, *, follow: bool) -> RootError | None:
+    """What keeps a path of a root from being used, where a folder that leads to it is gone or none, or it is no file.
+
+    Args:
+        root: folder that holds the store.
+        path: the root, or something in it.
+        follow: whether the folders in the root may be links.
+    """
+    if path != root and not path.startswith(f"{root}/"):
+        return None
+    steps = path[len(root) :].split("/")[1:]
+    for depth in range(len(steps) + 1):
+        here = "/".join([root, *steps[:depth]])
+        is_part = depth == 0 or (depth == 1 and steps[0] in PARTS)
+        is_folder = is_part or (depth == 2 and steps[0] == "runs")
+        try:
+            mode = os.stat(here, follow_symlinks=is_folder and (follow or depth == 0)).st_mode
+        except OSError:
+            if os.path.lexists(here):
+                return no_folder(here)  # A link that leads nowhere.
+            return gone(root, here) if is_part else None
+        if is_folder and not stat.S_ISDIR(mode):
+            return no_folder(here)
+        # Among the temporary files lie folders, too: of runs that are dropped.
+        if not is_folder and not stat.S_ISREG(mode) and not (steps[0] == "tmp" and stat.S_ISDIR(mode)):
+            return foreign(here, "A file of the store")
+    return None
+
+
+def gone(root: str, part: str) -> RootError:
+    """The error where a folder of a store is not there any more: what it held must not look as if it had never been."""
+    what = f"The root {root}" if part == root else f"{part}, a part of the root {root},"
     return RootError(
-        f"The root {root} is gone, or a part of it: somebody removed or unmounted it while the store was open. "
-        "Bring it back, or open the store again to make a new one.",
+        f"{what} is gone: somebody removed or unmounted it while the store was open. Bring it back, or open the store "
+        "again to make a new one.",
         path=root,
         reason="removed",
+    )
+
+
+def no_folder(path: str) -> RootError:
+    """The error for what is at a path where a folder of a store should be."""
+    return RootError(
+        f"{path} is a link or a file, where a folder of a store should be: it was put there from outside. Remove it by "
+        "hand.",
+        path=path,
+        reason="foreign",
+        remedy="remove it by hand",
     )
 
 

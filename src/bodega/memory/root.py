@@ -24,7 +24,7 @@ from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
-from bodega.memory.places import foreign, gone
+from bodega.memory.places import PARTS, gone, no_folder
 from bodega.settings import ROOT_VARIABLE, expand
 from bodega.texts import command
 
@@ -38,7 +38,6 @@ _PARENT = 0o755
 _GROUP_FOLDER = 0o2770
 _GROUP_FILE = 0o640
 _GROUP_LOCK = 0o660
-_FOLDERS = ("runs", "tmp", "pool", "locks")
 
 
 def default_root() -> Path:
@@ -96,14 +95,30 @@ class Root:
         """What it is on."""
         return filesystem_of(self.path)
 
-    def require(self) -> None:
+    def require(self, *paths: str) -> None:
         """Complain where the root is gone: what it held must not look as if it had never been there.
 
+        Args:
+            paths: inside it, or elsewhere, that could not be used.
+
         Raises:
-            RootError: it is, or a part of it that cannot be made again.
+            RootError: it is, or a part of it that cannot be made again; or something else is in the place of a folder
+                that leads to one of the paths, or of the file.
         """
-        if not all(os.path.isdir(self.path / part) for part in _FOLDERS if part != "pool"):
-            raise gone(str(self.path))
+        root = str(self.path)
+        missing = [path for part in PARTS if part != "pool" and not os.path.isdir(path := f"{root}/{part}")]
+        for path in (*missing, *paths):
+            if (fault := places.fault_on_way(root, path, follow=not self.group)) is not None:
+                raise fault
+
+    def explain(self, error: BaseException | None) -> None:
+        """Say what is wrong with the root, where that is why a call of the system failed.
+
+        Raises:
+            RootError: see `require`.
+        """
+        if isinstance(error, OSError) and not isinstance(error, BodegaError):
+            self.require(*(path for path in (error.filename, error.filename2) if isinstance(path, str)))
 
     @property
     def file_mode(self) -> int:
@@ -144,7 +159,7 @@ class Root:
         try:
             places.make_folder(path)
         except FileExistsError:
-            pass
+            self.require(path)
         except FileNotFoundError:
             self.require()
             raise
@@ -237,7 +252,7 @@ class SharedRoot(Root):
         try:
             return places.enter(str(self.path), follow=True)
         except FileNotFoundError:
-            raise gone(str(self.path)) from None
+            raise gone(str(self.path), str(self.path)) from None
 
     def _part(self, name: str) -> str:
         path = places.join(self._itself(), name)
@@ -246,9 +261,9 @@ class SharedRoot(Root):
         except FileNotFoundError:
             if name == "pool":
                 raise
-            raise gone(str(self.path)) from None
+            raise gone(str(self.path), path) from None
         except NotADirectoryError:
-            raise foreign(path, "A folder of the store") from None
+            raise no_folder(path) from None
 
     @property
     def runs(self) -> str:
@@ -417,7 +432,7 @@ def _is_shared(status: os.stat_result) -> bool:
 def _share_folder(folder: Path) -> None:
     """Set a new root up for its group, with all lock files: whoever makes one later might keep it to himself."""
     folder.chmod(_GROUP_FOLDER)  # First: what is made inside then belongs to the folder's group.
-    for name in _FOLDERS:
+    for name in PARTS:
         (folder / name).mkdir(mode=0o700, exist_ok=True)
         (folder / name).chmod(_GROUP_FOLDER)
     for name in LOCK_FILES:
@@ -446,7 +461,7 @@ def _enter(folder: Path, group: bool) -> _Facts:
     """Make what is missing in a root."""
     marker = folder / MARKER
     if not os.path.lexists(marker):
-        others = {entry.name for entry in os.scandir(folder)} - {*_FOLDERS, MARKER}
+        others = {entry.name for entry in os.scandir(folder)} - {*PARTS, MARKER}
         others = {name for name in others if not name.startswith(MARKER)}
         # Another process may have made a root of it since, and said something of the store in it.
         if others and not os.path.lexists(marker):
@@ -470,8 +485,11 @@ def _enter(folder: Path, group: bool) -> _Facts:
             pass
         finally:
             draft.unlink()
-    for name in _FOLDERS:
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    for name in PARTS:
+        try:
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise no_folder(str(folder / name)) from None
     try:
         facts = json.loads(places.read_small(str(marker)))
         version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts.get("group")))

@@ -158,7 +158,7 @@ class DirectoryTier:
                 return True
         except FileNotFoundError:
             pass  # The run has no folder.
-        self.root.require()
+        self._require(run)
         return False
 
     def delete(self, run: str, name: str) -> int | None:
@@ -166,7 +166,7 @@ class DirectoryTier:
         try:
             return files.remove(self.root, self._path(run, name))
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
         except IsADirectoryError as error:
             raise files.is_a_folder(error.filename) from None
@@ -350,17 +350,17 @@ class DirectoryTier:
         return to_filename(name, portable=self.root.portable_names)
 
     def _path(self, run: str, name: str) -> str:
-        filename = self._filename(name)
-        try:
-            return places.join(self._folder(run), filename)
-        except NotADirectoryError as error:
-            raise files.is_no_folder(error.filename) from None
+        return places.join(self._folder(run), self._filename(name))
+
+    def _require(self, run: str) -> None:
+        """Complain where the root is gone, or has something else in the place of a run's folder; that may be missing."""
+        self.root.require(f"{self.url}/runs/{self._run_filename(run)}")
 
     def _scan(self, run: str) -> list[str]:
         try:
-            return self._names_in(self._folder(run))
-        except (FileNotFoundError, NotADirectoryError):
-            self.root.require()
+            return self._names(places.listing(self._folder(run)))
+        except FileNotFoundError:
+            self._require(run)
             return []
 
     def _has_names(self, run: str) -> bool:
@@ -373,29 +373,24 @@ class DirectoryTier:
     def run_folders(self) -> list[str]:
         """The runs that have a folder here, be it empty, in no order: much faster than `runs`."""
         try:
-            return self._names_in(self.root.runs)
+            return self._names(places.folders(self.root.runs))
         except FileNotFoundError:
             self.root.require()
             return []
 
-    def _names_in(self, folder: str) -> list[str]:
-        return [
-            from_filename(filename)
-            for filename in places.listing(folder)
-            if is_filename(filename, self.root.portable_names)
-        ]
+    def _names(self, filenames: list[str]) -> list[str]:
+        return [from_filename(filename) for filename in filenames if is_filename(filename, self.root.portable_names)]
 
     def _open(self, run: str, name: str) -> tuple[str, Descriptor, os.stat_result, lease.Mapping | None] | None:
         try:
             path = self._path(run, name)
             descriptor, status, anchor = files.open_shared(path)
         except FileNotFoundError:
-            self.root.require()
+            self._require(run)
             return None
-        except NotADirectoryError as error:
-            raise files.is_no_folder(os.path.dirname(error.filename)) from None
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
+                self._require(run)
                 raise damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
         if not stat.S_ISREG(status.st_mode):

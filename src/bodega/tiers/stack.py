@@ -94,6 +94,15 @@ class TierStack:
         for tier in self._folders:
             tier.root.require()
 
+    def explain(self, error: OSError) -> None:
+        """Say what is wrong with a folder, where that is why a call of the system failed.
+
+        Raises:
+            RootError: one of the folders, or something in it, is not what it was.
+        """
+        for tier in self._folders:
+            tier.root.explain(error)
+
     def put(
         self,
         run: str,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
@@ -256,8 +256,7 @@ class FolderWriter:
             raise self._admission.full(self._name, None) from error
         if isinstance(error, BodegaError):
             return
-        if isinstance(error, FileNotFoundError):
-            self._admission.root.require()
+        self._admission.root.explain(error)
         if error.errno in locks.FULL:
             raise self._admission.full(self._name, None) from error
 
@@ -427,7 +426,7 @@ def _describe(identity: str, tier: str, run: str, name: str, encoded: Encoded, n
         id=identity,
         nbytes=nbytes,
         kind=encoded.kind,
-        created=datetime.now(timezone.utc),
+        created=datetime.now(UTC),
         producer=Producer(os.getpid(), _host(), current_task.get()),
         schema=encoded.schema,
         tier=tier,

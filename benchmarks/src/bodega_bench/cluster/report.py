@@ -204,7 +204,7 @@ def _containers(pods: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]
 
 def _between(start: str, end: str) -> float:
     # Whole seconds is all that Kubernetes keeps.
-    first, last = (datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (start, end))
+    first, last = (datetime.fromisoformat(time) for time in (start, end))
     return (last - first).total_seconds()
 
 

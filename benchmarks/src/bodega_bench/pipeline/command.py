@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -240,7 +240,7 @@ def _session(media: Sequence[Medium], places: Places, folder: Path) -> dict[str,
     if any(medium.place == "vineyard" for medium in media):
         setup["packages for vineyard"] = _elsewhere(places.vineyard_python)
     return {
-        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["bodega", *sys.argv[1:]]),
         "runs": [_command(medium) for medium in media],
         "setup": setup,

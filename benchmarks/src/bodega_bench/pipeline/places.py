@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 from urllib.parse import urlsplit
 
 import bodega
@@ -25,9 +25,6 @@ from bodega_bench.machine import memory_folder, memory_left
 from bodega_bench.pipeline.distance import Distance, far_away
 from bodega_bench.pipeline.media import PREFIX_VARIABLE, SOCKET_VARIABLE
 from bodega_bench.servers import on_socket
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 VINEYARD = ("vineyard", "vineyard-kedro", "kedro==0.18.14", "pandas<2.2", "numpy<2", "pyarrow<26", "setuptools<70")
 """The last release of it, and what it runs with: later ones of these it does not import."""

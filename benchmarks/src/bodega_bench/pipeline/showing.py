@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -21,9 +21,6 @@ from rich.table import Table as RichTable
 
 from bodega_bench.pipeline.media import Medium
 from bodega_bench.pipeline.tables import Table
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _START_UP = 60
 """The scale at which a process takes about twice its start-up."""

@@ -121,7 +121,7 @@ def store(
             click.echo(f"Stopped; what has ended is in {output}: go on with --resume.", err=True)
             raise
     report: dict[str, Any] = {
-        "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["bodega", *sys.argv[1:]]),
         "machine": before | {"load average afterwards": [round(each, 2) for each in os.getloadavg()]},
         "versions": {record["peer"]: record["versions"] for record in log.records if "versions" in record},

@@ -1,0 +1,1 @@
+"""What would be lost, clash or stop a run, found before anything runs."""

@@ -1,0 +1,1 @@
+"""A Kedro project as bodega sees it: its ``bodega.yml``, its root and run, its pipelines and catalog."""

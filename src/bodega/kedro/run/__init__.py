@@ -1,0 +1,1 @@
+"""What happens while a pipeline runs: hooks, runners and their workers, which run it is, what a retry skips."""
