@@ -300,7 +300,7 @@ def test_the_command_of_a_message_works_as_it_stands(store: bodega.Store, monkey
     other.put("xyz", 1)
     monkeypatch.delenv("BODEGA_ROOT")
     said = run("info", "nothing", "--run", other.run, "--root", str(store.root)).stderr
-    words = shlex.split(said.partition("others: ")[2].removesuffix(" shows them.\n"))
+    words = shlex.split(said.partition("one other: ")[2].removesuffix(" shows it.\n"))
     assert words == ["bodega", "ls", "--run", other.run, "--root", str(store.root)]
     assert "xyz" in run(*words[1:]).stdout
 
@@ -571,3 +571,60 @@ def test_what_is_no_file_is_written_to_and_stays_what_it_is(store: bodega.Store,
     assert run("ls", "--output", str(pipe)).exit_code == 0
     assert json.loads(os.read(descriptor, 1 << 16))["objects"] and stat.S_ISFIFO(pipe.stat().st_mode)
     os.close(descriptor)
+
+
+COMMANDS = [
+    "ls",
+    "ls --json",
+    "info model",
+    "usage",
+    "sweep",
+    "settings",
+    "rm features/a",
+    "rm --run default",
+    "--help",
+    "info nothing",
+]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_lead_nowhere(store: bodega.Store, closed: str) -> None:
+    for command in COMMANDS:
+        usual = subprocess.run([*CLI, *command.split()], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        store.put("features/a", b"a")
+        # A shell, for nothing else starts a program with a stream closed.
+        line = f"{shlex.join([*CLI, *command.split()])} {closed}"
+        done = subprocess.run(["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        store.put("features/a", b"a")
+        assert done.returncode == usual.returncode, (command, done.stderr)
+        assert b"Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_named(store: bodega.Store) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*CLI, "ls"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "bodega: error: standard output cannot be written: No space left on device.\n"
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(store: bodega.Store) -> None:
+    store.put("[x]", 1)
+    store.put("x", 2)
+    assert [row.split()[0] for row in run("ls", "[x]").stdout.splitlines()[1:]] == ["[x]"]
+    assert run("rm", "[x]").stdout.startswith("Removed [x] ")
+    assert [row.split()[0] for row in run("ls", "[x]").stdout.splitlines()[1:]] == ["x"]
+
+
+def test_a_run_with_one_object_has_one_other(store: bodega.Store) -> None:
+    fails(run("info", "zzz", "--run", "nightly"), 1, "has one other: ", " shows it.")
+
+
+def test_a_missing_root_is_blamed_on_who_named_it(root: Path) -> None:
+    fails(run("ls"), 1, f"no store at {root}", "check BODEGA_ROOT")
+    fails(run("ls", "--root", f"{root}-2"), 1, f"no store at {root}-2", "check --root.")
+
+
+def test_output_makes_no_folder(store: bodega.Store, tmp_path: Path) -> None:
+    file = tmp_path / "no" / "such" / "facts.json"
+    fails(run("ls", "--output", str(file)), 1, f"no folder {file.parent}")
+    assert not (tmp_path / "no").exists()

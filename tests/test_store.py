@@ -102,7 +102,7 @@ def test_records_of_bodega_itself_are_listed_only_when_asked_for_and_go_with_the
     assert store.names() == list(store) == ["x"] and len(store) == 1
     assert [info.name for info in store.list()] == ["x"]
     assert store.names(".bodega/*") == [".bodega/finished/a"] and store[".bodega/finished/a"] == b"1"
-    with pytest.raises(ObjectNotFound, match="The run has 1 others"):
+    with pytest.raises(ObjectNotFound, match="The run has one other"):
         store.get("quite another")
     assert store.drop_run() == 1 and store.runs() == [] and ".bodega/finished/a" not in store
 
@@ -263,3 +263,50 @@ def test_an_argument_that_is_not_known_is_guessed(root, given, meant):
     with pytest.raises(TypeError, match="It takes root, run, capacity"):
         bodega.open(root, xyzzy=1)
     assert not list(root.glob("*"))
+
+
+WRONG = {
+    "pin=": lambda store: store.put("x", 1, pin=5),
+    "persist=": lambda store: store.put("x", 1, persist="yes"),
+    "pinned=": lambda store: store.pin("x", None),
+    "empty_pool=": lambda store: store.sweep(empty_pool="x"),
+    "verify=": lambda store: bodega.open(store.root, verify=1),
+    "group=": lambda store: bodega.open(store.root, group="x"),
+    "pattern": lambda store: store.list(5),
+    "storage_options=": lambda store: bodega.open(store.root, storage_options=5),
+    "'secret'": lambda store: bodega.open(store.root, storage_options={"secret": b"hidden"}),
+    "spill=.*Unicode": lambda store: bodega.open(store.root, spill="\ud800"),
+    "spill=.*NUL": lambda store: bodega.open(store.root, spill="a\0b"),
+    "lower tier.*NUL": lambda store: bodega.open(store.root, spill="s3://bucket/a\0b"),
+    "root=.*Unicode": lambda _: bodega.open("\ud800"),
+    "root=.*NUL": lambda _: bodega.open("a\0b"),
+    "duration": lambda store: bodega.open(store.root, time_to_live="9" * 400),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_no_argument_can_be_is_named_with_its_value(store, what):
+    with pytest.raises(bodega.SettingsError, match=what) as raised:
+        WRONG[what](store)
+    assert "hidden" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("act", [
+    lambda store: store.put(b"bytes", 1), lambda store: store.stream(b"x"), lambda store: store.get([]),
+    lambda store: store.with_run(5), lambda store: store.drop_run(5), lambda store: store.delete(None),
+])  # fmt: skip
+def test_what_no_name_can_be_is_named(root, tmp_path, act):
+    for store in (bodega.open(root), bodega.open(tmp_path / "root", spill=tmp_path / "below")):
+        with pytest.raises(bodega.InvalidName, match="is a text, not .* of type"):
+            act(store)
+
+
+@pytest.mark.parametrize("act", [
+    lambda store: store.put("\ud800", 1), lambda store: store.get("\ud800"), lambda store: store.delete("\ud800"),
+    lambda store: store.pin("\ud800"), lambda store: store.drop_run("\ud800"), lambda store: store.with_run("\ud800"),
+])  # fmt: skip
+def test_half_a_character_is_no_name(root, tmp_path, act):
+    for store in (bodega.open(root), bodega.open(tmp_path / "root", spill=tmp_path / "below")):
+        with pytest.raises(bodega.InvalidName, match="not valid Unicode"):
+            act(store)

@@ -327,3 +327,27 @@ def test_frames_of_polars_and_tables_of_arrow_are_joined(store):
     assert whole(store, pa.table({"x": [1]}), pa.table({"x": [2]})).to_pydict() == {"x": [1, 2]}
     batch = pa.record_batch({"x": [1]})
     assert whole(store, batch, batch).to_pydict() == {"x": [1, 1]}
+
+
+def test_a_stream_that_is_put_again_and_again_takes_what_is_warm(store):
+    for _ in range(20):
+        put_chunks(store, "s", [np.ones(MIB // 4)] * 3)
+    usage = store.usage()
+    assert usage.pool <= 2 * store.info("s").nbytes
+    put_chunks(store, "s", [np.ones(MIB // 8)])
+    # What is warm and too long was cut, so that little data never keeps much memory.
+    assert store.usage().used - store.usage().pool < 2 * MIB
+    assert [chunk.sum() for chunk in store["s"]] == [MIB // 8]
+    store.sweep()
+    assert store.usage().used == sum(
+        path.stat().st_size + -path.stat().st_size % 4096
+        for part in ("runs", "pool")
+        for path in (store.root / part).rglob("*-*")
+        if path.is_file()
+    ) + sum(path.stat().st_size + -path.stat().st_size % 4096 for path in (store.root / "runs").rglob("s"))
+
+
+def test_a_long_pickle_that_is_put_again_and_again_takes_what_is_warm(store):
+    for _ in range(8):
+        store.put("p", "x" * (40 * MIB))
+    assert store.usage().pool <= 2 * store.info("p").nbytes

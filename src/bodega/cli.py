@@ -17,7 +17,9 @@ from bodega.commands import (
     all_runs_option,
     count,
     dry_run_option,
+    fill_standard_streams,
     forget_settings,
+    is_given,
     json_option,
     list_objects,
     only_runs_option,
@@ -74,6 +76,7 @@ class _Bodega(click.Group):
         """Run and, unless a program calls, leave the process with the exit code."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        fill_standard_streams()
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.ClickException as error:
@@ -81,8 +84,12 @@ class _Bodega(click.Group):
             hint = f" See '{context.command_path} --help'." if context is not None else ""
             _complain(error.format_message() + hint)
             sys.exit(error.exit_code)
-        except (BodegaError, OSError) as error:
+        except BodegaError as error:
             _complain(str(error))
+            sys.exit(1)
+        except OSError as error:
+            # Of any other file it would have a name.
+            _complain(str(error) if error.filename else f"standard output cannot be written: {error.strerror}.")
             sys.exit(1)
         except click.Abort:
             _complain("interrupted.")
@@ -336,4 +343,9 @@ def _open(root: Path | None, run: str | None) -> Store:
 def _require(root: Path | None) -> None:
     if root is not None and not root.expanduser().exists():
         # Making a folder because its name was misspelt would hide the mistake.
-        raise click.ClickException(f"There is no store at {root}: check --root and {ROOT_VARIABLE}.")
+        given = is_given(click.get_current_context(), "root")
+        named = "check --root" if given else f"check {ROOT_VARIABLE}, or name another one with --root"
+        raise click.ClickException(
+            f"There is no store at {root}, for there is no such folder: {named}. A store is made where a program opens "
+            "it (bodega.open)."
+        )

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -208,23 +207,22 @@ def remove_objects(
 
 def _choose(store: Store, names: tuple[str, ...]) -> tuple[list[str], bool]:
     """The names that arguments stand for, and whether a person should look at them first."""
-    there = store.names()
     if not names:
-        return there, True
+        return store.names(), True
     chosen: dict[str, None] = {}
     ask = False
     for argument in names:
-        if argument in there:
-            matching = [argument]  # Whatever it looks like, it is a name.
-        elif any(character in argument for character in "*?["):
-            matching = [name for name in there if fnmatchcase(name, argument)]
-            ask = True
-        else:
-            matching = []
+        matching = _matching(store, argument)
         if not matching:
             store.info(argument)  # Raises, with the names that look alike.
+        ask = ask or matching != [argument]
         chosen.update(dict.fromkeys(matching))
     return list(chosen), ask
+
+
+def _matching(store: Store, argument: str) -> list[str]:
+    """The names that an argument stands for: one that is there is that name, whatever it looks like."""
+    return [argument] if argument in store else store.names(argument)
 
 
 def _agreed(ctx: click.Context, store: Store, names: list[str]) -> bool:
@@ -301,8 +299,8 @@ _Unreadable = (LayoutError, PermissionError, MemoryError)
 
 
 def _look(store: Store, pattern: str) -> Iterator[tuple[str, ObjectInfo | str]]:
-    """The names of a run, with what is known of each object, or why it cannot be read."""
-    for name in store.names(pattern):
+    """The names that an argument stands for, with what is known of each object, or why it cannot be read."""
+    for name in _matching(store, pattern):
         try:
             yield name, store.info(name)
         except _Unreadable as error:
@@ -343,7 +341,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def write_file(file: Path, text: str) -> None:
-    """Write a file whole or not at all, in one atomic step; its folder is made where there is none.
+    """Write a file whole or not at all, in one atomic step.
 
     What a link leads to is written, and the link stays; a device or a pipe takes the text.
 
@@ -355,7 +353,8 @@ def write_file(file: Path, text: str) -> None:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            raise click.ClickException(f"{file} cannot be written: there is no folder {file.parent}. Make it first.")
         descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
             with open(descriptor, "w", encoding="utf-8") as target:
@@ -368,6 +367,13 @@ def write_file(file: Path, text: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(f"{file} cannot be written: {reason}. Name a file in a folder of yours.") from error
+
+
+def fill_standard_streams() -> None:
+    """Let standard streams that are closed lead nowhere: libraries write to them, and no file may take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
 def count(number: int, thing: str) -> str:

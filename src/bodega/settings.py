@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from contextvars import ContextVar
@@ -92,12 +93,53 @@ def parse_capacity(capacity: int | str, whole: int) -> int:
     return parse_size(capacity)
 
 
-def expand(path: str | os.PathLike[str]) -> Path:
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false, which would count as one of them.
+
+    Args:
+        name: name of the argument.
+        value: what was given.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name}= is True or False, not {value!r:.200} of type {type(value).__name__}.")
+
+
+def check_text(what: str, value: object) -> None:
+    """Refuse what no file system and no object storage takes for a name.
+
+    Args:
+        what: what the text is, for the message.
+        value: what was given.
+
+    Raises:
+        SettingsError: no text, or one with a NUL or half a character.
+    """
+    if not isinstance(value, str):
+        raise SettingsError(f"{what} is a text, not {value!r:.200} of type {type(value).__name__}.")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"{what} is not valid Unicode: {value!r:.200} has half a character at position {error.start}."
+        ) from None
+    if "\0" in value:
+        raise SettingsError(f"{what} has a NUL character, which no path can have: {value!r:.200}.")
+
+
+def expand(path: str | os.PathLike[str], what: str = "The path of a file") -> Path:
     """An absolute path of one that may begin with ``~``.
+
+    Args:
+        path: as somebody wrote it.
+        what: what it is, for the message.
 
     Raises:
         SettingsError: no such user's home, or not a path.
     """
+    check_text(what, os.fspath(path))
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
@@ -110,6 +152,7 @@ def check_place(url: str) -> None:
     Raises:
         SettingsError: it has; the message does not show it.
     """
+    check_text("The URL of a lower tier (spill=)", url)
     scheme = url.partition("://")[0]
     if (secret := secret_part(url)) is not None:
         raise SettingsError(
@@ -130,9 +173,9 @@ def parse_duration(duration: float | str) -> float:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, str)):
         raise SettingsError(f"A duration is a number of seconds or a text such as '12h', not {duration!r}.")
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", str(duration))
-    if match is None or match[2] not in _SECONDS or float(match[1]) <= 0:
+    if match is None or match[2] not in _SECONDS or not 0 < float(match[1]) < math.inf:
         raise SettingsError(
-            f"The duration {duration!r} is not understood: write a positive number and one of s, m, h, d, w, such as '7d'."
+            f"The duration {duration!r:.200} is not understood: write a positive number and one of s, m, h, d, w, such as '7d'."
         )
     return float(match[1]) * _SECONDS[match[2]]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from bodega import codecs, events
 from bodega.errors import (
@@ -21,29 +18,24 @@ from bodega.errors import (
     LayoutError,
     NotShareable,
     ObjectNotFound,
-    RootError,
     SettingsError,
     TierError,
     UntrustedObject,
-    did_you_mean,
 )
 from bodega.format import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
 from bodega.names import is_record, to_filename
-from bodega.settings import check_place, expand, parse_capacity, parse_duration, resolve_run
-from bodega.texts import command
+from bodega.opening import Options, Trust, make_options, open_tiers, parse_tiers, with_hints
+from bodega.settings import check_flag, parse_capacity, resolve_run
 from bodega.tiers.base import Tier
-from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import adopt, change, claim, holds_below, recall
+from bodega.tiers.record import adopt, change
 from bodega.tiers.stack import TierStack
 
 if TYPE_CHECKING:
     from bodega.streams import StreamWriter
 
-_Given = ParamSpec("_Given")
-Trust = Literal["code", "data"]
 _Method = TypeVar("_Method", bound=Callable[..., object])
 _Default = TypeVar("_Default")
 _MISSING: Any = object()
@@ -51,28 +43,6 @@ _MISSING: Any = object()
 
 _LOOK_INTERVAL = 10.0
 """Seconds after which a store asks again whether a small sweep is due."""
-_CAPACITY = "?capacity="
-"""Behind the folder of a lower tier: what it may take."""
-_HALF_A_URL = re.compile(r"(s3a?|gs|az(ure)?|abfss?|adl|https?):")
-"""What no folder should begin with: it would be made, with the keys that belong to the URL in its name."""
-
-
-class Options(NamedTuple):
-    """How a store was opened, so that a pickled one opens alike elsewhere; see `open`."""
-
-    capacity: int | str | None = None
-    spill: tuple[str, ...] = ()
-    storage_options: Mapping[str, str] | None = None
-    time_to_live: float | None = None
-    verify: bool = False
-    trust: Trust = "code"
-    group: bool = False
-
-    def __repr__(self) -> str:
-        """Without what gets into object storage."""
-        hidden = None if self.storage_options is None else dict.fromkeys(self.storage_options, "***")
-        facts = (f"{key}={value!r}" for key, value in {**self._asdict(), "storage_options": hidden}.items())
-        return f"{type(self).__name__}({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,33 +100,20 @@ class Store(MutableMapping[str, Any]):
     fork, and pickles.
     """
 
-    def __init__(self, root: Root, run: str, options: Options) -> None:
+    def __init__(self, stack: TierStack, run: str, options: Options) -> None:
         to_filename(run, what="run")
-        if options.trust not in get_args(Trust):
-            raise SettingsError(f"The trust of a store is 'code' or 'data', not {options.trust!r}.")
-        for key in ("verify", "group"):
-            if not isinstance(getattr(options, key), bool):
-                raise SettingsError(f"{key}= is True or False, not {getattr(options, key)!r}.")
-        self._root = root
-        self._run = run
-        self._options = options
+        self._stack, self._run, self._options = stack, run, options
         self._next_look = 0.0
-        """On the monotonic clock."""
-        self._tier = _directory(root, options.capacity, seals=options.verify)
-        try:
-            lower = [_lower_tier(url, root, options) for url in options.spill]
-        except (RootError, SettingsError) as error:
-            error.add_hint("In Python, spill=() opens the store without lower tiers.")
-            if list(options.spill) == recall(root).get("spill"):
-                settings = command("bodega", "settings", "--root", root.path)
-                error.add_hint(f"The root itself is set to them: {settings} shows that, with --forget it forgets them.")
-            raise
-        self._stack = TierStack(self._tier, lower, options.spill)
+        """When to ask again whether a sweep is due, on the monotonic clock."""
 
     @property
     def root(self) -> os.PathLike[str]:
         """The folder that holds the store."""
         return self._root.path
+
+    @property
+    def _root(self) -> Root:
+        return self._stack.top.root
 
     @property
     def run(self) -> str:
@@ -167,7 +124,7 @@ class Store(MutableMapping[str, Any]):
     def with_run(self, run: str) -> Store:
         """The same store seen from another run; a time-to-live stays with the run that it was given for."""
         options = self._options if run == self._run else self._options._replace(time_to_live=None)
-        return Store(self._root, run, options)
+        return Store(self._stack, run, options)
 
     @_explained
     def put(self, name: str, value: object, *, persist: bool = False, pin: bool = False) -> ObjectInfo:
@@ -188,6 +145,8 @@ class Store(MutableMapping[str, Any]):
             StoreFull: it does not fit; the old object is untouched.
             TierError: a lower tier failed; the object is in memory.
         """
+        check_flag("persist", persist)
+        check_flag("pin", pin)
         if value is None:
             raise NotShareable(
                 f"None cannot be put as {name!r}: it says that there is no data. Delete the name instead.", kind="None"
@@ -222,6 +181,7 @@ class Store(MutableMapping[str, Any]):
         Raises:
             InvalidName: the name cannot be kept.
         """
+        check_flag("persist", persist)
         from bodega.streams import StreamWriter  # Most stores never need it.
 
         return StreamWriter(self._stack.grow(self._run, name, persist=persist), self._after_put)
@@ -350,6 +310,7 @@ class Store(MutableMapping[str, Any]):
             ObjectNotFound: no such name (a `KeyError`).
             StoreFull: there is no room for it in memory.
         """
+        check_flag("pinned", pinned)
         self._stack.pin(self._run, name, pinned)
 
     @_explained
@@ -360,12 +321,14 @@ class Store(MutableMapping[str, Any]):
     @_explained
     def runs_in_memory(self) -> builtins.list[str]:
         """The runs that hold objects in memory, sorted; no other tier is asked."""
-        return self._tier.runs()
+        return self._stack.top.runs()
 
     @_explained
     def drop_run(self, run: str | None = None) -> int:
         """Delete all objects of a run (this one, by default); returns how many there were."""
-        return sum(not is_record(name) for name in self._stack.drop_run(self._run if run is None else run))
+        run = self._run if run is None else run
+        to_filename(run, what="run")
+        return sum(not is_record(name) for name in self._stack.drop_run(run))
 
     @_explained
     def keep_settings(self) -> None:
@@ -381,19 +344,25 @@ class Store(MutableMapping[str, Any]):
             RootError: the root or a lower folder is gone.
         """
         self._stack.require_folders()
-        runs = _objects(self._tier)
+        runs = _objects(self._stack.top)
         return Usage(
             root=str(self._root.path),
             filesystem=self._root.filesystem.type,
-            capacity=self._tier.capacity,
+            capacity=self._stack.top.capacity,
             used=ledger.read(self._root),
             pool=pool.size(self._root),
             free=self._root.free(),
             objects=sum(runs),
             runs=len(runs),
             leftovers=len(leftovers(self._root)),
-            tiers=tuple(_usage_of(tier) for tier in self._stack.lower),
+            tiers=tuple(self._lower_usage()),
         )
+
+    def _lower_usage(self) -> Iterator[TierUsage]:
+        for disk in self._stack.folders[1:]:
+            yield TierUsage(disk.url, sum(_objects(disk)), ledger.read(disk.root), disk.capacity)
+        if (remote := self._stack.remote) is not None:
+            yield TierUsage(remote.url, sum(_objects(remote)), None, None)
 
     @_explained
     def sweep(self, *, empty_pool: bool = False) -> Swept:
@@ -405,12 +374,13 @@ class Store(MutableMapping[str, Any]):
         Raises:
             RootError: the root or a lower folder is gone.
         """
+        check_flag("empty_pool", empty_pool)
         self._stack.require_folders()
         dropped = self._stack.drop_expired()
         # Last, since it counts what there is.
         done = [sweep(tier.root, empty_pool=empty_pool) for tier in self._stack.folders]
         swept = Swept(sum(each.files for each in done), sum(each.nbytes for each in done), dropped)
-        events.emit("sweep", "", "", swept.nbytes, self._tier.url)
+        events.emit("sweep", "", "", swept.nbytes, self._stack.top.url)
         return swept
 
     @_explained
@@ -422,13 +392,17 @@ class Store(MutableMapping[str, Any]):
             StoreFull: the file system has less.
         """
         wanted = parse_capacity(nbytes, self._root.size())
-        if wanted > self._tier.capacity:
+        if wanted > self._stack.top.capacity:
             raise SettingsError(
-                f"{wanted:,} bytes cannot be kept warm (prefault=): the capacity of the store is {self._tier.capacity:,}."
+                f"{wanted:,} bytes cannot be kept warm (prefault=): the capacity of the store is {self._stack.top.capacity:,}."
             )
         pool.prefault(self._root, wanted)
 
     def _names(self, run: str, pattern: str = "*") -> builtins.list[str]:
+        if not isinstance(pattern, str):
+            raise SettingsError(
+                f"A pattern of names is a text, such as 'features/*', not {pattern!r:.200} of type {type(pattern).__name__}."
+            )
         return [
             name
             for name in self._stack.names(run)
@@ -478,55 +452,8 @@ class Store(MutableMapping[str, Any]):
         return _reopen, (str(self._root.path), self._run, self._options)
 
 
-def _reopen(root: str, run: str, options: Options) -> Store:
-    return Store(open_root(root, group=options.group), run, options)
-
-
-def _directory(root: Root, capacity: int | str | None, *, seals: bool, durable: bool = False) -> DirectoryTier:
-    nbytes = None if capacity is None else parse_capacity(capacity, root.size())
-    return DirectoryTier(root, nbytes, seals=seals, durable=durable)
-
-
-def _lower_tier(url: str, root: Root, options: Options) -> Tier:
-    if "://" in url:
-        from bodega.tiers.object_storage import ObjectStorageTier
-
-        return ObjectStorageTier(url, options=options.storage_options)
-    folder, _, capacity = url.partition(_CAPACITY)
-    if "?" in folder or (capacity == "" and url.endswith(_CAPACITY)):
-        raise SettingsError(
-            f"The lower tier {url!r} is not understood: write a folder, or '/folder{_CAPACITY}1TiB' (spill=)."
-        )
-    _check_apart(Path(folder), root.path)
-    known = recall(root)
-    if not os.path.exists(folder) and url in known.get("spill", ()) and holds_below(known):
-        raise RootError(
-            f"The lower tier {folder} is gone, and with it what this store moved there. Mount it again; or make an empty "
-            f"folder there, if nothing of it is needed.",
-            path=folder,
-            reason="removed",
-        )
-    try:
-        lower = open_root(folder, group=options.group, warm=False)
-    except RootError as error:
-        raise RootError(
-            f"{folder} cannot be a lower tier of the store {root.path}: {error.reason}. Remedy: {error.remedy} (spill=).",
-            path=folder,
-            reason=error.reason,
-            remedy=error.remedy,
-        ) from None
-    claim(lower, root)
-    return _directory(lower, capacity or None, seals=True, durable=True)
-
-
-def _check_apart(folder: Path, root: Path) -> None:
-    """A tier inside another, or the same folder under another spelling, would delete what it has just been given."""
-    first, second = folder.resolve(), root.resolve()
-    if first == second or first in second.parents or second in first.parents:
-        raise SettingsError(
-            f"The lower tier {folder} and the root {root} are the same folder, or one lies in the other: name another "
-            "folder (spill=)."
-        )
+def _reopen(path: str, run: str, options: Options) -> Store:
+    return Store(open_tiers(open_root(path, group=options.group), options), run, options)
 
 
 def _objects(tier: Tier) -> builtins.list[int]:
@@ -534,54 +461,7 @@ def _objects(tier: Tier) -> builtins.list[int]:
     return [sum(not is_record(name) for name in tier.names(run)) for run in tier.runs()]
 
 
-def _usage_of(tier: Tier) -> TierUsage:
-    objects = sum(_objects(tier))
-    if isinstance(tier, DirectoryTier):
-        return TierUsage(tier.url, objects, ledger.read(tier.root), tier.capacity)
-    return TierUsage(tier.url, objects, None, None)
-
-
-def _spill(spill: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """Lower tiers as URLs and absolute folders."""
-    given = [spill] if isinstance(spill, (str, os.PathLike)) else spill
-    for each in given if isinstance(given, (list, tuple)) else ():
-        if "://" in str(each):
-            check_place(str(each))  # First: the other messages show what was given.
-        elif _HALF_A_URL.match(str(each)):
-            raise SettingsError(
-                f"The lower tier {str(each).partition(':')[0]}:... is not understood: a URL has '://' (spill=)."
-            )
-    if not isinstance(given, (list, tuple)) or not all(
-        isinstance(each, (str, os.PathLike)) and str(each) for each in given
-    ):
-        raise SettingsError(
-            f"spill names a folder or a URL such as 's3://bucket/prefix', or a list of them, not {spill!r}."
-        )
-    urls = tuple(str(each) if "://" in str(each) else str(expand(each)) for each in given)
-    if len(set(urls)) < len(urls):
-        raise SettingsError(f"spill names a tier twice: {spill!r}.")
-    for url in urls[:-1]:
-        if "://" in url:
-            raise SettingsError(f"Below object storage ({url}) there is no further tier: name it last in spill=.")
-    return urls
-
-
-def _with_hints(function: Callable[_Given, Store]) -> Callable[_Given, Store]:
-    """Say what an argument that is not known may have been meant to be."""
-    known = list(inspect.signature(function).parameters)
-
-    @wraps(function)
-    def checked(*arguments: _Given.args, **given: _Given.kwargs) -> Store:
-        for name in given:
-            if name not in known:
-                hint = did_you_mean(name, known, f"It takes {', '.join(known)}.")
-                raise TypeError(f"bodega.open() takes no argument {name!r}. {hint}")
-        return function(*arguments, **given)
-
-    return checked
-
-
-@_with_hints
+@with_hints
 def open(
     root: str | os.PathLike[str] | None = None,
     *,
@@ -620,20 +500,20 @@ def open(
         SettingsError: the capacity or another setting is not understood.
         UnsupportedPlatform: not Linux or macOS.
     """
+    check_flag("group", group)
     checked = open_root(root, group=group)
-    known = recall(checked)
-    given = {"capacity": capacity, "spill": None if spill is None else list(_spill(spill))}
-    given = {key: value for key, value in given.items() if value is not None}
-    options = Options(
-        capacity={**known, **given}.get("capacity"),
-        spill=tuple({**known, **given}.get("spill", ())),
+    given = parse_tiers(capacity, spill)
+    options = make_options(
+        checked,
+        given,
         storage_options=storage_options,
-        time_to_live=None if time_to_live is None else parse_duration(time_to_live),
+        time_to_live=time_to_live,
         verify=verify,
         trust=trust,
         group=group,
     )
-    store = Store(checked, resolve_run(run), options)
+    name = resolve_run(run)
+    store = Store(open_tiers(checked, options), name, options)
     # Only what was understood and could be opened is there for others.
     adopt(checked, given)
     if prefault is not None:

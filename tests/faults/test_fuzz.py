@@ -139,7 +139,7 @@ class Victim:
             pass
         try:
             fetch = self.below.fetch("default", self.name)
-            self.store._tier.receive("default", self.name, fetch)
+            self.store._stack.top.receive("default", self.name, fetch)
         except BodegaError:
             return None
         return self.read()

@@ -22,6 +22,8 @@ from bodega.errors import BodegaError, ObjectNotFound, StoreFull
 from bodega.memory import descriptors as memory_descriptors
 from bodega.memory import lease, ledger, locks, pool
 from bodega.memory.sweep import INTERVAL
+from bodega.tiers.eviction import Eviction
+from bodega.tiers.stored import sealed
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _injection import ERRNOS, Plan, failing
@@ -84,14 +86,14 @@ def below(*names):
 
     def act(store):
         for name in names:
-            store._stack._move_down(store._tier, store._stack.lower[0], store.run, name)
+            Eviction(store._stack.lower[0], store._stack.transfers).move(store._stack.top, store.run, name)
             assert store.info(name).tier != str(store.root)
 
     return act
 
 
 def evict(store):
-    store._stack._move_down(store._tier, store._stack.lower[0], store.run, "x")
+    Eviction(store._stack.lower[0], store._stack.transfers).move(store._stack.top, store.run, "x")
 
 
 def sweep_with_leftovers(store):
@@ -330,7 +332,7 @@ def test_what_can_only_be_mapped_for_reading_can_go_to_another_tier(root, tmp_pa
 
     monkeypatch.setattr(lease, "_map", only_for_reading)
     with pytest.warns(RuntimeWarning, match="cannot be mapped writable"):
-        stored = store._tier.open("default", "x")
-    other._tier.upload("default", "x", stored.sealed())
+        stored = store._stack.top.open("default", "x")
+    other._stack.top.upload("default", "x", sealed(stored.header, stored.data))
     monkeypatch.undo()
     assert check(other.get("x"), "x") == 1

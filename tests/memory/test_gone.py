@@ -114,6 +114,15 @@ def test_a_part_of_a_lower_folder_that_is_something_else_is_named(root, part):
         store.put("b", LARGE) and store.sweep()
 
 
+@pytest.mark.parametrize("part", ["runs", "runs/r", "tmp/new", "pool", "locks"])
+def test_no_store_lies_among_the_objects_of_another(root, part):
+    bodega.open(root / "one", run="r").put("a", 1)
+    inside = root / "one" / part
+    for again in (lambda: bodega.open(inside), lambda: bodega.open(root / "two", spill=inside)):
+        with pytest.raises(RootError, match=f"lies inside the store {root / 'one'}.*outside"):
+            again()
+
+
 def test_a_pool_that_was_cleaned_away_is_made_again(store):
     store.put("a", LARGE)
     shutil.rmtree(store.root / "pool")

@@ -18,7 +18,7 @@ import bodega
 from bodega.memory import files, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import sweep
-from bodega.tiers.admission import Admission
+from bodega.tiers.directory import DirectoryTier
 
 SIZE = 1 << 20
 LONG = bool(os.environ.get("BODEGA_STRESS"))
@@ -181,7 +181,7 @@ def test_a_sweep_leaves_what_opening_a_store_tries(store):
 
 
 def test_a_sweep_leaves_what_is_being_written(store):
-    with files.Draft(store._root, Admission(store._root), "raw") as draft:
+    with files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft:
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         assert sweep(store._root).files == 0
@@ -190,7 +190,10 @@ def test_a_sweep_leaves_what_is_being_written(store):
 
 
 def test_a_draft_that_fails_leaves_nothing(store):
-    with pytest.raises(ZeroDivisionError), files.Draft(store._root, Admission(store._root), "raw") as draft:
+    with (
+        pytest.raises(ZeroDivisionError),
+        files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft,
+    ):
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         1 / 0

@@ -75,13 +75,13 @@ def s3_objects(tier):
     return found
 
 
-class TestMemory(testing.TierContract):
+class TestMemory(testing.FolderContract):
     @pytest.fixture
     def tier(self, root):
         return DirectoryTier(open_root(root))
 
 
-class TestDisk(testing.TierContract):
+class TestDisk(testing.FolderContract):
     @pytest.fixture
     def tier(self, tmp_path):
         return DirectoryTier(open_root(tmp_path / "root", warm=False))
@@ -186,7 +186,7 @@ def test_a_pin_ends_with_its_object(small):
     small.put("x", bytes(BLOCK), pin=True)
     small.put("x", bytes(BLOCK))
     small.put("y", bytes(BLOCK))
-    assert [entry.pinned for entry in small._tier.by_age()] == [False, False]
+    assert [entry.pinned for entry in small._stack.top.by_age()] == [False, False]
 
 
 def test_pinning_brings_an_object_up(small):
@@ -225,5 +225,5 @@ def test_a_damaged_object_gets_no_seal_on_its_way(root, byte):
     stored.data[byte] ^= 1
     stored = stored._replace(header=layout.parse_header(stored.data, len(stored.data), ""))
     with pytest.raises(bodega.LayoutError, match="checksum"):
-        above.receive("r", "x", stored, seal=True)
+        above.upload("r", "x", stored.data)
     assert above.names("r") == []

@@ -49,9 +49,9 @@ def sealed(tmp_path):
     """Makes the bytes of an object."""
 
     def make(nbytes, seed=0):
-        store = bodega.open(tmp_path / "sealing")
+        store = bodega.open(tmp_path / "sealing", verify=True)
         store.put("x", np.random.default_rng(seed).integers(0, 255, nbytes, "u1"))
-        return memoryview(bytes(store._stack.top.open("default", "x").sealed()))
+        return memoryview(bytes(store._stack.top.open("default", "x").data))
 
     return make
 

@@ -21,7 +21,7 @@ from bodega import events
 from bodega.errors import LayoutError, ObjectNotFound, RootError, SettingsError, StoreFull, TierError, UntrustedObject
 from bodega.memory import files
 from bodega.memory.sweep import INTERVAL
-from bodega.tiers import stack
+from bodega.tiers import transfer
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.stack import TierStack
 
@@ -158,7 +158,7 @@ def test_what_has_no_room_in_memory_goes_to_the_tier_below(small, seen):
         small.put(f"x{number}", block(number), pin=True)
     small.put("x0", block(9, 4 * MIB))
     assert small.get("x0").max() == bodega.open(small.root).get("x0").max() == 9.0
-    assert tier_of(small, "x0") == "disk" and small._tier.exists("default", "x0") is False
+    assert tier_of(small, "x0") == "disk" and small._stack.top.exists("default", "x0") is False
     small.put("x1", block(8, 4 * MIB), persist=True)
     assert small.get("x1").max() == 8.0
     with pytest.raises(StoreFull, match="'x2' needs"):
@@ -596,7 +596,7 @@ def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):
 
 def test_a_get_that_meets_a_move_is_an_event_as_well(small, seen, monkeypatch):
     """The object is in no tier where it is looked for, and in memory at the second look."""
-    real, moves = small._tier.open, []
+    real, moves = small._stack.top.open, []
 
     def move_first(run, name, **options):
         if not moves:
@@ -604,7 +604,7 @@ def test_a_get_that_meets_a_move_is_an_event_as_well(small, seen, monkeypatch):
             return None
         return real(run, name, **options)
 
-    monkeypatch.setattr(small._tier, "open", move_first)
+    monkeypatch.setattr(small._stack.top, "open", move_first)
     assert small["x"] == 1
     assert [(event.name, event.tier) for event in seen if event.action == "get"] == [("x", str(small.root))]
 
@@ -661,7 +661,7 @@ def test_a_name_that_is_on_its_way_is_passed_over(small, monkeypatch):
     """Of one name only one transfer happens at a time, and a put that makes room waits for none."""
     for number in range(7):
         small.put(f"x{number}", block(number))
-    with small._stack._transfer("default", "x0"):
+    with small._stack.transfers.lock("default", "x0"):
         small.put("x7", block(7))
     assert tier_of(small, "x0") != "disk"
     assert tier_of(small, "x1") == "disk"
@@ -672,14 +672,14 @@ def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
         small.put(f"x{number}", block(number))
     began, proceed = threading.Event(), threading.Event()
     below = small._stack.lower[0]
-    real = below.receive
+    real = below.upload
 
-    def slowly(run, name, fetch, **how):
+    def slowly(run, name, data, **options):
         began.set()
         assert proceed.wait(20)
-        real(run, name, fetch, **how)
+        real(run, name, data, **options)
 
-    monkeypatch.setattr(below, "receive", slowly)
+    monkeypatch.setattr(below, "upload", slowly)
     other = threading.Thread(target=small.put, args=("x7", block(7)))
     other.start()
     assert began.wait(20)
@@ -740,7 +740,7 @@ def test_many_processes_move_the_same_objects(root, disk):
     store.drop_run()
     store.sweep(empty_pool=True)
     assert store.usage().used == store.usage().tiers[0].used == 0
-    assert stack._STRIPES >= len(list((Path(root) / "locks").glob("transfer-*")))
+    assert transfer._STRIPES >= len(list((Path(root) / "locks").glob("transfer-*")))
 
 
 def test_an_old_copy_below_that_cannot_be_removed_is_no_success(root, disk):

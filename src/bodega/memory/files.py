@@ -61,10 +61,11 @@ class Draft:
         root: where.
         admission: asked before the root grows.
         name: of the object, for messages.
+        place: the run's folder and the file's name, where it is known before the end what will be replaced.
     """
 
-    def __init__(self, root: Root, admission: Admission, name: str) -> None:
-        self._root, self._admission, self._name = root, admission, name
+    def __init__(self, root: Root, admission: Admission, name: str, place: tuple[str, str] | None = None) -> None:
+        self._root, self._admission, self._name, self._place = root, admission, name, place
         self._descriptor: Descriptor | None = None
         self._path: str | None = None
         self._warm = False
@@ -103,9 +104,14 @@ class Draft:
                     places.unlink(self._path)
                     count.add(-self._counted)
 
-    def begin(self, need: int) -> None:
-        """Find a segment for ``need`` bytes: a warm one that fits, else a new one."""
-        warm = pool.take(self._root, need)
+    def begin(self, need: int, *, grows: bool = False) -> None:
+        """Find a segment: a warm one that fits, else a new one.
+
+        Args:
+            need: bytes.
+            grows: more may come, most likely as many as what is replaced has.
+        """
+        warm = pool.take(self._root, max(need, self._size_now()) if grows else need)
         if warm is not None:
             self._descriptor, self._path, self._warm, self._whole = warm.descriptor, warm.path, True, warm.size
             self._counted = ledger.pages(warm.size)
@@ -123,6 +129,16 @@ class Draft:
         if need >= pool.MINIMUM_SIZE:
             # All of it at once: what does not fit as a whole moves nothing for its first parts.
             self._reserve(need)
+
+    def _size_now(self) -> int:
+        """Bytes of the segment that has the name now; 0 where there is none, or nothing is known of it."""
+        if self._place is None:
+            return 0
+        folder, filename = self._place
+        try:
+            return _size(places.join(self._root.run_folder(os.path.basename(folder)), filename)) or 0
+        except OSError:
+            return 0  # Publishing will say what is wrong.
 
     @property
     def begun(self) -> bool:
@@ -199,6 +215,8 @@ class Draft:
         Raises:
             LayoutError: there is a folder in place of the name, or a file in that of the folder.
         """
+        if self._warm and 2 * self._end < self._whole:
+            self._trim()
         if synced:
             os.fsync(self._number)
         displaced = None
@@ -261,6 +279,13 @@ class Draft:
             # What a crash leaves full of holes is never kept (see `retire`).
             os.ftruncate(self._number, end)
         self._admission.make_room(more, self._name)
+
+    def _trim(self) -> None:
+        """Give back what a warm segment has more than was written: less came than what is replaced had."""
+        with ledger.Count(self._root) as count:
+            os.ftruncate(self._number, self._end)
+            count.add(ledger.pages(self._end) - self._counted)
+            self._counted = ledger.pages(self._end)
 
     def _link(self) -> str:
         """Give the nameless segment a place among the temporary ones; returns its path."""

@@ -327,11 +327,11 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         )
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise SettingsError(f"A root is a path, not {path!r}.")
-    if path == "" or "\0" in str(path or ""):
+    if path == "":
         raise SettingsError(f"The root {path!r} is not a path: give a folder, or None for the default.")
     if "://" in str(path or ""):
         raise SettingsError("A root is a folder of this host, and not a URL: name URLs as lower tiers (spill=).")
-    folder = expand(default_root() if path is None else path)
+    folder = expand(default_root() if path is None else path, f"The root (root= or {ROOT_VARIABLE})")
     try:
         fault = fault_of(folder, os.getuid(), group=group) if os.path.lexists(folder) else None
         filesystem = filesystem_of(folder)
@@ -339,6 +339,8 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
         _refuse(folder, f"it cannot be looked at ({error.strerror})", "choose a path that you can write to")
     if fault is not None:
         _refuse(folder, fault.reason, fault.remedy)
+    if (around := _store_around(folder)) is not None:
+        _refuse(folder, f"it lies inside the store {around}, which frees what is there", "choose a path outside of it")
     if filesystem.is_network:
         _refuse(
             folder,
@@ -370,6 +372,13 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
                 folder, f"this process met a limit of its own ({error.strerror})", "raise it ('ulimit -f', 'ulimit -v')"
             )
         _refuse(folder, f"it cannot be written ({error.strerror})", "choose a path that you can write to")
+
+
+def _store_around(folder: Path) -> Path | None:
+    """The root among whose objects or temporary files a folder would lie."""
+    real = folder.resolve()
+    parts = (each for each in (real, *real.parents) if each.name in PARTS)
+    return next((part.parent for part in parts if os.path.lexists(part.parent / MARKER)), None)
 
 
 def _make_root(folder: Path) -> None:

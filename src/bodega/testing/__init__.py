@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bodega.testing.contract import (
+        FolderContract,
         TierContract,
         fetched,
         raw_files,
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
         tier_machine,
     )
 
-__all__ = ["TierContract", "fetched", "raw_files", "read_raw", "sealed", "store_machine", "tier_machine"]
+__all__ = [
+    "FolderContract",
+    "TierContract",
+    "fetched",
+    "raw_files",
+    "read_raw",
+    "sealed",
+    "store_machine",
+    "tier_machine",
+]
 
 
 def __getattr__(name: str) -> object:

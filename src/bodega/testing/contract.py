@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,14 +28,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bodega import codecs
-from bodega.errors import InvalidName, ObjectNotFound, StoreFull, TierError
+from bodega.errors import InvalidName, LayoutError, ObjectNotFound, StoreFull, TierError
 from bodega.format import HEADER_SIZE, Header, ObjectInfo, parse_description, parse_header, parse_stream, verify
 from bodega.memory import ledger
 from bodega.memory.root import Root
 from bodega.names import from_filename
 from bodega.store import Store
-from bodega.tiers.base import Fetch, Tier
-from bodega.tiers.stored import Private
+from bodega.tiers.base import Fetch, Folder, Source, Tier
+from bodega.tiers.stored import Private, Whole
 from bodega.tiers.writing import Composition
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class RawObject(NamedTuple):
     header: Header
     info: ObjectInfo
     value: Any
+    is_sealed: bool
+    """Whether it has its digest."""
 
 
 def read_raw(data: bytes | memoryview, run: str, name: str) -> RawObject:
@@ -81,9 +84,11 @@ def read_raw(data: bytes | memoryview, run: str, name: str) -> RawObject:
     view = memoryview(bytearray(data[: header.total]))
     block = view[header.description_offset : header.description_offset + header.block_length]
     description = parse_description(header, view, block, owner=(run, name), path=where)
-    verify(header, description, lambda offset, length: view[offset : offset + length], where)
+    is_sealed = verify(header, description, lambda offset, length: view[offset : offset + length], where)
     stream = parse_stream(header, view, where)
-    return RawObject(header, description.info, codecs.decode(description.recipe, stream, description.views(view)))
+    return RawObject(
+        header, description.info, codecs.decode(description.recipe, stream, description.views(view)), is_sealed
+    )
 
 
 def raw_files(folder: str | os.PathLike[str]) -> dict[tuple[str, str], bytes]:
@@ -263,8 +268,106 @@ class TierContract:
             raise errors[0]
 
 
-def _bytes_of(tier: Tier, run: str, name: str) -> bytes:
-    fetch = tier.fetch(run, name)
+class FolderContract(TierContract):
+    """Tests that any folder passes besides those of a tier; the subclass has a fixture ``tier``, as there."""
+
+    def test_what_is_opened_stays_as_it_was(self, tier: Folder) -> None:
+        """Whatever happens to its name, and nobody else sees what its holder changes."""
+        assert tier.open("run", "x") is None
+        for size in SIZES:
+            data = sealed("run", "x", bytes([1]) * size)
+            tier.upload("run", "x", data)
+            stored, other = tier.open("run", "x"), tier.open("run", "x")
+            assert stored is not None
+            assert other is not None
+            assert (stored.tier, stored.header.total) == (tier.url, len(data))
+            stored.data[-1:] = b"z"
+            tier.upload("run", "x", sealed("run", "x", bytes([2]) * size))
+            assert bytes(stored.data) == bytes(data[:-1]) + b"z"
+            assert bytes(other.data) == bytes(data)
+            tier.delete("run", "x")
+            assert bytes(other.data) == bytes(data)
+
+    def test_an_upload_without_a_digest_gets_one(self, tier: Folder) -> None:
+        """So that whoever has it next can check it."""
+        with tier.begin("run", "x") as writer:
+            writer.put(partial(codecs.encode, b"1" * 1000))
+            writer.publish()
+        stored = tier.open("run", "x")
+        assert stored is not None
+        tier.upload("run", "y", sealed("run", "y", 1))
+        tier.upload("run", "x", memoryview(bytearray(stored.data)))
+        assert read_raw(_bytes_of(tier, "run", "x"), "run", "x").is_sealed
+        assert tier.names("run") == ["x", "y"]
+
+    def test_what_does_not_match_its_digest_is_not_kept(self, tier: Folder) -> None:
+        """And what was under the name before is still there."""
+        import pytest
+
+        before = sealed("run", "x", b"before")
+        tier.upload("run", "x", before)
+        for size in SIZES:
+            data = memoryview(bytearray(sealed("run", "x", os.urandom(size))))
+            # Of the value, or of its digest where it is empty.
+            data[-1 if size else parse_header(data, len(data), "").digests_offset] ^= 1
+            with pytest.raises(LayoutError):
+                tier.upload("run", "x", data)
+            with pytest.raises(LayoutError):
+                tier.receive("run", "x", Whole(parse_header(data, len(data), ""), data))
+        assert _bytes_of(tier, "run", "x") == before
+
+    def test_only_what_nobody_holds_is_evicted(self, tier: Folder) -> None:
+        """Nor what has been replaced since it was copied."""
+        tier.upload("run", "x", sealed("run", "x", os.urandom(1 << 20)))
+        stored = tier.open("run", "x")
+        assert stored is not None
+        status = stored.status
+        assert not tier.is_free("run", "x")
+        assert tier.evict("run", "x", status) == 0
+        del stored
+        assert tier.is_free("run", "x")
+        tier.upload("run", "x", sealed("run", "x", os.urandom(2 << 20)))
+        assert tier.evict("run", "x", status) == 0
+        stored = tier.open("run", "x")
+        assert stored is not None
+        status = stored.status
+        del stored
+        assert tier.evict("run", "x", status) >= 2 << 20
+        assert not tier.exists("run", "x")
+
+    def test_a_pin_is_seen_in_the_list(self, tier: Folder) -> None:
+        """Which begins with what was used longest ago."""
+        assert tier.by_age() == []
+        assert not tier.pin("run", "x", True)
+        for name in "xyz":
+            tier.upload("run", name, sealed("run", name, name))
+            time.sleep(0.02)
+        assert tier.open("run", "x") is not None
+        assert tier.pin("run", "y", True)
+        assert [(entry.name, entry.pinned) for entry in tier.by_age()] == [("y", True), ("z", False), ("x", False)]
+        assert tier.pin("run", "y", False)
+        assert not any(entry.pinned for entry in tier.by_age())
+
+    def test_a_run_has_a_time_to_live(self, tier: Folder) -> None:
+        """Which goes with it from one folder to another, and counts from its last put."""
+        assert (tier.time_to_live("run"), tier.has_expired("run"), tier.last_put("run")) == (None, None, 0)
+        before = time.time()
+        tier.upload("run", "x", sealed("run", "x", 1))
+        assert (tier.time_to_live("run"), tier.has_expired("run")) == (None, False)
+        assert tier.last_put("run") >= before - 1
+        tier.set_time_to_live("run", 3600)
+        assert (tier.time_to_live("run"), tier.has_expired("run")) == (3600, False)
+        assert tier.drop_run("run", expired=True) == 0
+        tier.upload("run", "y", sealed("run", "y", 1), time_to_live=1e-6)
+        time.sleep(0.02)
+        assert tier.has_expired("run")
+        assert tier.run_folders() == ["run"]
+        assert tier.drop_run("run", expired=True) == 2
+        assert tier.runs() == []
+
+
+def _bytes_of(source: Source, run: str, name: str) -> bytes:
+    fetch = source.fetch(run, name)
     assert fetch is not None
     return fetched(fetch)
 
@@ -542,7 +645,7 @@ def store_machine(
                         assert _same(found.value, self.model[key])
                     seen.add(key)
             assert not raw or seen == self.model.keys()
-            entries = self.store._tier.by_age()  # noqa: SLF001
+            entries = self.store._stack.top.by_age()  # noqa: SLF001
             assert {(entry.run, entry.name) for entry in entries if entry.pinned} == self.pinned
 
         @invariant()

@@ -16,8 +16,8 @@ from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
 from bodega.names import from_filename, is_filename, to_filename
-from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+from bodega.tiers.eviction import Admission, Eviction
 from bodega.tiers.stored import Entry, Stored, Whole
 from bodega.tiers.writing import FolderWriter
 
@@ -38,14 +38,23 @@ class DirectoryTier:
         capacity: bytes that all segments of the root may take together; else a safe share of the file system.
         seals: every object that is put gets a digest.
         durable: where this is a disk, an object's bytes are on it before the object has its name.
+        eviction: moves objects to the tier below when this one is full, where there is one.
     """
 
-    def __init__(self, root: Root, capacity: int | None = None, *, seals: bool = False, durable: bool = False) -> None:
+    def __init__(
+        self,
+        root: Root,
+        capacity: int | None = None,
+        *,
+        seals: bool = False,
+        durable: bool = False,
+        eviction: Eviction | None = None,
+    ) -> None:
         self.root = root
-        self._seals, self._durable = seals, durable and self.is_on_disk
         self.url = str(root.path)
         """Its folder."""
-        self.admission = Admission(root, capacity)
+        self._seals, self._durable = seals, durable and self.is_on_disk
+        self.admission = Admission(self, capacity, eviction)
 
     @property
     def capacity(self) -> int:
@@ -199,29 +208,33 @@ class DirectoryTier:
             self.root.require()
             raise
 
-    def upload(self, run: str, name: str, data: memoryview) -> None:
-        """Keep a sealed object that comes from another tier.
-
-        Raises:
-            StoreFull: it does not fit.
-        """
-        self.receive(run, name, Whole(parse_header(data, data.nbytes, f"{run}/{name}"), data))
-        self.sync_names(run)
-
-    def receive(self, run: str, name: str, fetch: Fetch, *, seal: bool = False) -> None:
-        """Keep an object that is read from another tier, after comparing it with its digests.
+    def upload(self, run: str, name: str, data: memoryview, *, time_to_live: float | None = None) -> None:
+        """Keep a whole object that comes from another tier, after comparing it with its digest, or sealing it.
 
         Args:
             run: namespace of the name.
             name: name of the object.
-            fetch: gives its bytes.
-            seal: give digests to one that has none, which is an error otherwise.
+            data: all bytes of the object.
+            time_to_live: what was set for the run.
+
+        Raises:
+            StoreFull: it does not fit.
+        """
+        self._receive(run, name, Whole(parse_header(data, data.nbytes, f"{run}/{name}"), data), seal=True)
+        if time_to_live is not None:
+            self.set_time_to_live(run, time_to_live)
+
+    def receive(self, run: str, name: str, fetch: Fetch) -> None:
+        """Keep an object that is read from another tier, after comparing it with its digests, which it must have.
 
         Raises:
             StoreFull: it does not fit.
             LayoutError: its bytes are not those that were sent.
             TierError: the other tier failed.
         """
+        self._receive(run, name, fetch, seal=False)
+
+    def _receive(self, run: str, name: str, fetch: Fetch, *, seal: bool) -> None:
         with self.begin(run, name) as writer:
             writer.copy(fetch, seal=seal)
             writer.publish()
@@ -231,7 +244,7 @@ class DirectoryTier:
         """Whether what it holds can survive the machine's power failing."""
         return not self.root.filesystem.is_memory
 
-    def sync_names(self, run: str) -> None:
+    def sync(self, run: str) -> None:
         """Have the names of a run survive the machine's power failing, as their bytes do already."""
         if self.is_on_disk:
             with suppress(FileNotFoundError):  # The run was dropped meanwhile.

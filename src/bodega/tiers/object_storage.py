@@ -26,6 +26,7 @@ from bodega.names import from_filename, to_filename
 from bodega.settings import check_place
 from bodega.texts import install
 from bodega.tiers.access import hide, is_without_tls, with_profile
+from bodega.tiers.stored import sealed
 from bodega.tiers.writing import Resent
 
 if TYPE_CHECKING:
@@ -236,14 +237,23 @@ class ObjectStorageTier:
 
         self._write(run, name, resent.nbytes, send)
 
-    def upload(self, run: str, name: str, data: memoryview) -> None:
-        """Keep a sealed object in one atomic step; durable when this returns."""
+    def upload(self, run: str, name: str, data: memoryview, *, time_to_live: float | None = None) -> None:  # noqa: ARG002
+        """Keep a whole object in one atomic step; durable when this returns. No times are kept here.
+
+        Raises:
+            LayoutError: it is no object.
+            TierError: the tier failed; what was under the name before is still there.
+        """
+        whole = sealed(run, name, data)
 
         def send(part: int, at_once: int) -> None:
             path = self._key(run, name)
-            self._obstore().put(self._opened(), path, data, chunk_size=part, max_concurrency=at_once)
+            self._obstore().put(self._opened(), path, whole, chunk_size=part, max_concurrency=at_once)
 
-        self._write(run, name, data.nbytes, send)
+        self._write(run, name, whole.nbytes, send)
+
+    def sync(self, run: str) -> None:
+        """Nothing to do: what was uploaded is durable."""
 
     def _write(self, run: str, name: str, nbytes: int, send: Callable[[int, int], None]) -> None:
         """Have an object sent, by so many bytes a part and so many parts at once."""

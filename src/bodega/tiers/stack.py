@@ -1,29 +1,21 @@
 """Tiers one above the other: memory, then a disk, then object storage.
 
 An object is put into memory, moves down when room is needed (a copy first, then the name above goes), and comes up
-again when it is read. A copy below stays when its object comes up, so that moving it down again costs nothing.
-
-Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
-only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
-waits for one, so two puts that make room at once cannot wait for each other. With it goes the shared lock of the run,
-which whoever drops the run has for himself.
+again when it is read. A copy below stays when its object comes up, so that moving it down again costs nothing. What is
+full, and what moves then, is in `bodega.tiers.eviction`; the locks under which it moves in `bodega.tiers.transfer`.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property, partial
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from bodega import events
 from bodega.codecs import Sink
 from bodega.errors import (
-    InvalidName,
-    LayoutError,
     ObjectNotFound,
     ObjectReplaced,
     SettingsError,
@@ -39,21 +31,15 @@ from bodega.memory.root import root_option
 from bodega.memory.sweep import turned
 from bodega.names import is_record
 from bodega.texts import command
-from bodega.tiers.base import Tier, Writer
-from bodega.tiers.directory import DirectoryTier
-from bodega.tiers.record import note_below, recall
+from bodega.tiers.base import Folder, Tier, Writer
+from bodega.tiers.eviction import has_headroom
 from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Growing
+from bodega.tiers.transfer import Transfers
 
 Growth = Generator[None, Sequence[Buffer] | Encoded, ObjectInfo]
 """Takes buffers by ``send``, and last what to say of them all, without buffers; closing it leaves nothing behind."""
 
-_STRIPES = 256
-_RUN_STRIPES = 64
-_PATIENCE = 600.0
-"""Seconds that a transfer of a large object over a slow line may take."""
-_MARGIN = 20
-"""Room is made for one in so many bytes of the capacity at least, so that not every put has to."""
 _LOOKS = 3
 """How often all tiers are searched for a name: it may move between two of them during a search."""
 
@@ -62,28 +48,20 @@ class TierStack:
     """Objects in one of several tiers.
 
     Args:
-        top: where objects are put and mapped.
-        lower: what they move to, the fastest first. The last one is the durable tier.
-        spill: what the lower tiers are called in settings.
+        folders: the tiers on this host, the fastest first; objects are put into the first one and mapped from any.
+        remote: the tier below them all, if there is one.
+        transfers: the locks under which objects move between them.
     """
 
-    def __init__(self, top: DirectoryTier, lower: Sequence[Tier] = (), spill: Sequence[str] = ()) -> None:
-        self.top = top
-        self.lower = tuple(lower)
-        self._spill = self._unnoted = tuple(spill)
-        self._runs: set[str] = set()
-        """Runs that were put into by this handle."""
-        self._tiers: tuple[Tier, ...] = (top, *lower)
-        self._folders = [tier for tier in self._tiers if isinstance(tier, DirectoryTier)]
+    def __init__(self, folders: Sequence[Folder], remote: Tier | None, transfers: Transfers) -> None:
+        self.folders, self.remote, self.transfers = tuple(folders), remote, transfers
+        self.top, *disks = folders
+        self.lower: tuple[Tier, ...] = (*disks, remote) if remote is not None else tuple(disks)
+        """What objects move down to, the fastest first. The last one is the durable tier."""
+        self._disks = disks
+        self._tiers: tuple[Tier, ...] = (self.top, *self.lower)
         self._oldest = 0
-        for above, below in zip(self._tiers, self.lower, strict=False):
-            if isinstance(above, DirectoryTier):
-                above.admission.move = partial(self._make_room, above, below)
-
-    @property
-    def folders(self) -> list[DirectoryTier]:
-        """The tiers that objects can be mapped from."""
-        return self._folders
+        """When the least recently used object of the topmost tier had last been used, at the last look."""
 
     def require_folders(self) -> None:
         """Complain where one of the folders is gone.
@@ -91,7 +69,7 @@ class TierStack:
         Raises:
             RootError: it is.
         """
-        for tier in self._folders:
+        for tier in self.folders:
             tier.root.require()
 
     def explain(self, error: OSError) -> None:
@@ -100,7 +78,7 @@ class TierStack:
         Raises:
             RootError: one of the folders, or something in it, is not what it was.
         """
-        for tier in self._folders:
+        for tier in self.folders:
             tier.root.explain(error)
 
     def put(
@@ -129,7 +107,7 @@ class TierStack:
                 info = writer.put(encode)
                 writer.publish()
             return info
-        self._runs.add(run)
+        self.transfers.own(run)
         for tier in self.lower:
             tier.check(run, name)
         try:
@@ -162,13 +140,13 @@ class TierStack:
         """
         if persist and not self.lower:
             raise self._nothing_durable(name)
-        self._runs.add(run)
+        self.transfers.own(run)
         for tier in self.lower:
             tier.check(run, name)
         return self._grow(run, name, persist)
 
     def _grow(self, run: str, name: str, persist: bool) -> Growth:
-        with Growing(self._folders, run, name) as growing:
+        with Growing(self.folders, run, name) as growing:
             while not isinstance(sent := (yield), Encoded):
                 growing.append(sent)
             info = growing.finish(sent)
@@ -185,8 +163,8 @@ class TierStack:
         """
         if not self.lower:
             raise self._nothing_durable(name)
-        with self._transfer(run, name):
-            for tier in self._folders:
+        with self.transfers.lock(run, name):
+            for tier in self.folders:
                 if self._persist(tier, run, name):
                     return
             if not self.lower[-1].exists(run, name):
@@ -202,7 +180,7 @@ class TierStack:
         if not self.lower:
             raise self._nothing_durable(name)
         # A put publishes above before it copies below, and holds this meanwhile.
-        with self._transfer(run, name):
+        with self.transfers.lock(run, name):
             return self.lower[-1].exists(run, name)
 
     def pin(self, run: str, name: str, pinned: bool) -> None:
@@ -218,12 +196,12 @@ class TierStack:
                 return
             if not self.lower:
                 break
-            with self._transfer(run, name):
+            with self.transfers.lock(run, name):
                 below = next((tier for tier in self.lower if tier.exists(run, name)), None)
                 if below is not None and not self.top.exists(run, name):
                     if not pinned:
                         return
-                    self._bring_up(below, run, name, [self.top], needed=True)
+                    self.transfers.copy_up(below, self.top, run, name)
                     # Before the transfer is over, so that nothing moves it down in between.
                     self.top.pin(run, name, pinned)
                     return
@@ -247,20 +225,58 @@ class TierStack:
     def _find(self, run: str, name: str) -> Stored | None:
         stored = self.top.open(run, name)
         for look in range(_LOOKS if self.lower and stored is None else 0):
-            for tier in self.lower:
-                try:
-                    stored = self._open_below(tier, run, name)
-                except ObjectReplaced:
-                    # Another host has put it anew: look again, and give up at the last look.
-                    if look == _LOOKS - 1:
-                        raise
-                    break
-                if stored is not None:
-                    return stored
-            stored = self.top.open(run, name)
+            try:
+                stored = self._find_below(run, name)
+            except ObjectReplaced:
+                # Another host has put it anew: look again, and give up at the last look.
+                if look == _LOOKS - 1:
+                    raise
+            # It may have come up since memory was looked at.
+            stored = stored or self.top.open(run, name)
             if stored is not None:
                 break
         return stored
+
+    def _find_below(self, run: str, name: str) -> Stored | None:
+        for disk in self._disks:
+            stored = disk.open(run, name)
+            if stored is not None:
+                return self._raised(disk, stored, run, name) if self._is_hot(stored) else stored
+        if self.remote is None:
+            return None
+        with self.transfers.lock(run, name):
+            # While this waited another process may have brought it up.
+            for folder in self.folders:
+                stored = folder.open(run, name)
+                if stored is not None:
+                    return stored
+            return self._brought(self.remote, run, name)
+
+    def _raised(self, disk: Folder, stored: Stored, run: str, name: str) -> Stored | None:
+        """An object of a disk in memory; where there is no room for it, it is read where it is."""
+        with self.transfers.lock(run, name):
+            if self.top.exists(run, name):
+                return self.top.open(run, name)
+            try:
+                return self.transfers.copy_up(disk, self.top, run, name) or stored
+            except StoreFull:
+                return stored
+
+    def _brought(self, remote: Tier, run: str, name: str) -> Stored | None:
+        """An object of the remote tier in the first folder that has room for it, or else in memory of this process."""
+        full: StoreFull | None = None
+        for folder in self.folders:
+            try:
+                return self.transfers.copy_up(remote, folder, run, name)
+            except StoreFull as error:
+                full = error
+        fetch = remote.fetch(run, name)
+        if fetch is None:
+            return None
+        if full is not None and not has_headroom(fetch.header.total):
+            raise full
+        # Larger than all that objects may take here: whoever reads it has it for itself.
+        return read_whole(remote.url, run, name, fetch)
 
     def info(self, run: str, name: str) -> tuple[ObjectInfo, str]:
         """What the header of an object says, and the URL of the tier that has it.
@@ -289,7 +305,7 @@ class TierStack:
             TierError: a lower tier failed; the object is where it was.
         """
         if self.lower:
-            with self._transfer(run, name):
+            with self.transfers.lock(run, name):
                 # From below, so that a crash leaves no old copy to come up again.
                 found = [tier.delete(run, name) for tier in reversed(self._tiers)]
         else:
@@ -315,7 +331,7 @@ class TierStack:
             RootError: the root or a lower folder is gone.
             TierError: a lower tier failed; what it has not dropped is still there.
         """
-        with self._ending(run, _PATIENCE):
+        with self._ending(run):
             names = self.names(run)
             # From below, so that a crash leaves no old copy to come up again.
             for tier in reversed(self._tiers):
@@ -333,7 +349,7 @@ class TierStack:
             How many were dropped.
         """
         dropped = 0
-        for tier in self._folders:
+        for tier in self.folders:
             for run in turned(tier.run_folders()):
                 if time.monotonic() >= until:
                     return dropped
@@ -345,20 +361,19 @@ class TierStack:
         """Drop a run if its time is up, at a moment when nobody puts into it."""
         try:
             with self._ending(run, deadline=0.0):
-                if any(tier.has_expired(run) is False for tier in self._folders):
+                if any(tier.has_expired(run) is False for tier in self.folders):
                     return False
                 dropped = 0
-                lifetime = max((tier.time_to_live(run) or 0.0 for tier in self._folders), default=0.0)
+                lifetime = max((tier.time_to_live(run) or 0.0 for tier in self.folders), default=0.0)
                 # The folders last, since they know the time: what ends halfway goes on another time.
-                for tier in self.lower:
-                    if not isinstance(tier, DirectoryTier):
-                        # Other hosts put there as well, of which the folders of this one know nothing.
-                        if tier.last_put(run) + lifetime > time.time():
-                            return False
-                        dropped += tier.drop_run(run, until=until)
-                        if time.monotonic() >= until:
-                            return False
-                for folder in reversed(self._folders):
+                if self.remote is not None:
+                    # Other hosts put there as well, of which the folders of this one know nothing.
+                    if self.remote.last_put(run) + lifetime > time.time():
+                        return False
+                    dropped += self.remote.drop_run(run, until=until)
+                    if time.monotonic() >= until:
+                        return False
+                for folder in reversed(self.folders):
                     # Each looks again while nothing can be put into it.
                     dropped += folder.drop_run(run, until=until, expired=True)
         except StoreBusy:
@@ -373,16 +388,16 @@ class TierStack:
             writer.publish()
             return
         if new is not self.top:
-            self._note_below()
-        with self._transfer(run, name):
+            self.transfers.note_below()
+        with self.transfers.lock(run, name):
             writer.publish()
             for tier in reversed(self._tiers):
                 if tier is new:
-                    if isinstance(new, DirectoryTier) and new.is_on_disk:
-                        new.sync_names(run)
-                elif persist and tier is self.lower[-1] and isinstance(new, DirectoryTier):
+                    new.sync(run)
+                elif persist and tier is self.lower[-1]:
                     try:
-                        self._persist(new, run, name)
+                        # Whatever is not the last tier is a folder.
+                        self._persist(self.folders[self._tiers.index(new)], run, name)
                     except StoreFull as error:
                         raise TierError(
                             f"{name!r} is in memory, but not persisted: {error}", tier=tier.url, run=run, name=name
@@ -404,74 +419,14 @@ class TierStack:
                 name=name,
             ) from error
 
-    @contextmanager
-    def _transfer(self, run: str, name: str, deadline: float = _PATIENCE) -> Iterator[None]:
-        stripe = zlib.crc32(f"{run}/{name}".encode("utf-8", "surrogateescape")) % _STRIPES
-        with (
-            self.top.root.lock(self._run_lock(run), f"The run {run!r}, which is dropped,", deadline, shared=True),
-            self.top.root.lock(f"transfer-{stripe:04}", f"The transfer of {name!r} between tiers", deadline),
-        ):
-            yield
-
-    def _ending(self, run: str, deadline: float) -> AbstractContextManager[object]:
+    def _ending(self, run: str, deadline: float | None = None) -> AbstractContextManager[object]:
         """What keeps every transfer of a run away while it is dropped, which takes several steps.
 
         In memory alone it takes one, which keeps puts away by itself.
         """
         if not self.lower:
             return nullcontext()
-        return self.top.root.lock(self._run_lock(run), f"The run {run!r}", deadline)
-
-    def _run_lock(self, run: str) -> str:
-        stripe = zlib.crc32(run.encode("utf-8", "surrogateescape")) % _RUN_STRIPES
-        return f"run-{stripe:02}"
-
-    def _open_below(self, tier: Tier, run: str, name: str) -> Stored | None:
-        if isinstance(tier, DirectoryTier):
-            stored = tier.open(run, name)
-            if stored is None or not self._is_hot(stored):
-                return stored
-            with self._transfer(run, name):
-                if self.top.exists(run, name):
-                    return self.top.open(run, name)
-                return self._bring_up(tier, run, name, [self.top]) or stored
-        with self._transfer(run, name):
-            # While this waited another process may have brought it up.
-            for folder in self._folders:
-                stored = folder.open(run, name)
-                if stored is not None:
-                    return stored
-            return self._bring_up(tier, run, name, self._folders)
-
-    def _bring_up(
-        self, tier: Tier, run: str, name: str, folders: Sequence[DirectoryTier], *, needed: bool = False
-    ) -> Stored | None:
-        """Copy an object into the first folder that has room for it, and open it there.
-
-        One on a disk can as well be read where it is, unless it is needed above.
-        """
-        for folder in folders:
-            fetch = tier.fetch(run, name)
-            if fetch is None:
-                return None
-            try:
-                folder.receive(run, name, fetch)
-            except StoreFull:
-                if isinstance(tier, DirectoryTier) and not needed:
-                    return None
-                if folder is not folders[-1]:
-                    continue
-                if needed or not self.top.admission.has_headroom(fetch.header.total):
-                    raise
-                # Larger than all that objects may take here: whoever reads it has it for itself.
-                return self._read(tier, run, name)
-            events.emit("promote", run, name, fetch.header.total, folder.url)
-            return folder.open(run, name)
-        return None
-
-    def _read(self, tier: Tier, run: str, name: str) -> Stored | None:
-        fetch = tier.fetch(run, name)
-        return None if fetch is None else read_whole(tier.url, run, name, fetch)
+        return self.transfers.ending(run) if deadline is None else self.transfers.ending(run, deadline)
 
     def _is_hot(self, stored: Stored) -> bool:
         """Whether an object on a disk was read before, and there is room above it or something older to give way."""
@@ -485,74 +440,13 @@ class TierStack:
             self._oldest = entries[0].used if entries else 0
         return stored.status.st_atime_ns > self._oldest
 
-    def _make_room(self, tier: DirectoryTier, below: Tier, need: int) -> int:
-        """Move the least recently used objects that nobody maps to the next tier; returns the bytes freed."""
-        freed, aim = 0, max(need, tier.capacity // _MARGIN)
-        for entry in tier.by_age():
-            if freed >= aim:
-                break
-            if entry.pinned or not (self._moves_all or entry.run in self._runs):
-                continue
-            try:
-                freed += self._move_down(tier, below, entry.run, entry.name)
-            except (StoreBusy, LayoutError, InvalidName):
-                # On its way already, damaged (whoever asks for it will hear of that), or named before there was a tier
-                # that cannot keep the name.
-                continue
-            except StoreFull:
-                if freed >= need:
-                    break
-                raise
-        return freed
-
-    def _move_down(self, tier: DirectoryTier, below: Tier, run: str, name: str) -> int:
-        with self._transfer(run, name, deadline=0.0):
-            if not tier.is_free(run, name):
-                return 0
-            status = self._copy_down(tier, below, run, name)
-            freed = 0 if status is None else tier.evict(run, name, status)
-        if freed:
-            events.emit("evict", run, name, freed, tier.url)
-        return freed
-
-    def _persist(self, tier: DirectoryTier, run: str, name: str) -> bool:
-        """See to it that the durable tier has an object for good; returns whether there is one in the tier above."""
+    def _persist(self, folder: Folder, run: str, name: str) -> bool:
+        """See to it that the durable tier has an object for good; returns whether there is one in the folder above."""
         durable = self.lower[-1]
-        if self._copy_down(tier, durable, run, name) is None:
+        if self.transfers.copy_down(folder, durable, run, name) is None:
             return False
-        if isinstance(durable, DirectoryTier):
-            durable.sync_names(run)
+        durable.sync(run)
         return True
-
-    def _copy_down(self, tier: DirectoryTier, below: Tier, run: str, name: str) -> os.stat_result | None:
-        """See to it that a lower tier has an object; returns the status of its segment, or None where there is none."""
-        stored = tier.open(run, name, touch=False)
-        if stored is None:
-            return None
-        there = below.info(run, name)
-        if there is None or there.id != stored.header.id:
-            self._note_below()
-            if isinstance(below, DirectoryTier):
-                below.receive(run, name, stored.outgoing(), seal=True)
-            else:
-                below.upload(run, name, stored.sealed())
-            events.emit("spill", run, name, stored.header.total, below.url)
-            seconds = tier.time_to_live(run)
-            if seconds is not None and isinstance(below, DirectoryTier):
-                below.set_time_to_live(run, seconds)
-        return stored.status
-
-    @cached_property
-    def _moves_all(self) -> bool:
-        """Whether all who open the root find what lies in these tiers: else only what was put by this handle may go there."""
-        return list(recall(self.top.root).get("spill", ())) == list(self._spill)
-
-    def _note_below(self) -> None:
-        """Let the root know, before the first object of this handle goes below, that there are some."""
-        if self._unnoted:
-            _ = self._moves_all  # As it was before.
-            note_below(self.top.root, self._unnoted)
-            self._unnoted = ()
 
     def _nothing_durable(self, name: str) -> SettingsError:
         return SettingsError(
@@ -576,7 +470,8 @@ class TierStack:
             return matches, did_you_mean(name, matches, "", most=3)
         if names:
             look = command("bodega", "ls", "--run", run, *root_option(self.top.root.path))
-            return [], f"The run has {len(names)} others: {look} shows them."
+            rest, them = ("one other", "it") if len(names) == 1 else (f"{len(names):,} others", "them")
+            return [], f"The run has {rest}: {look} shows {them}."
         others = self.runs()
         return [], "The run has no objects" + (
             f"; there are runs {', '.join(map(repr, others[:5]))}." if others else "."

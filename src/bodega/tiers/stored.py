@@ -14,8 +14,10 @@ from bodega.format import (
     Header,
     Pieces,
     Stream,
+    damaged,
     is_sealed,
     measure,
+    parse_description,
     parse_header,
     parse_stream,
     plan,
@@ -23,7 +25,7 @@ from bodega.format import (
     verify,
 )  # fmt: skip
 from bodega.tiers.base import Fetch
-from bodega.tiers.writing import copy
+from bodega.tiers.writing import NO_DIGEST, copy
 
 _PART = 256 << 10
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
@@ -80,20 +82,6 @@ class Stored(NamedTuple):
         header = parse_header(copied.head, copied.total, self.path)
         return self._replace(header=header, description=description, data=memory.data)
 
-    def sealed(self) -> memoryview:
-        """All bytes of the object as it leaves for another tier, with its digests.
-
-        Raises:
-            LayoutError: it is damaged.
-        """
-        header, description, read = (going := self.outgoing()).header, going.description, going.read
-        if is_sealed(stated(header, read)):
-            return going.data
-        # The mapping is private: this changes the copy that goes out, not the object.
-        data = memoryview(bytearray(going.data)) if going.data.readonly else going.data
-        data[header.digests_offset :][: header.digests_length] = measure(header, description, read)
-        return data
-
     def verify(self) -> None:
         """Compare the bytes with the digests, where there are any.
 
@@ -101,6 +89,36 @@ class Stored(NamedTuple):
             LayoutError: they differ.
         """
         verify(self.header, self.description, self.read, self.path)
+
+
+def sealed(run: str, name: str, data: memoryview) -> memoryview:
+    """All bytes of an object, with its digests.
+
+    Args:
+        run: namespace of the name.
+        name: name of the object.
+        data: all its bytes, private to the caller; digests that are missing are written there, where that can be.
+
+    Raises:
+        LayoutError: it is no object of this name, or not one that digests can be written to.
+    """
+    where = f"{run}/{name}"
+    header = parse_header(data, data.nbytes, where)
+    block = data[header.description_offset :][: header.block_length]
+    description = parse_description(header, data, block, owner=(run, name), path=where)
+    description.require_own()
+
+    def read(offset: int, length: int) -> memoryview:
+        return data[offset : offset + length]
+
+    if is_sealed(stated(header, read)):
+        return data
+    if not header.digests_offset:
+        raise damaged(where, NO_DIGEST)
+    found = measure(header, description, read)
+    data = memoryview(bytearray(data)) if data.readonly else data
+    data[header.digests_offset :][: header.digests_length] = found
+    return data
 
 
 class Whole(NamedTuple):
@@ -120,7 +138,7 @@ class Private:
     def __init__(self) -> None:
         self.data = memoryview(b"")
 
-    def begin(self, need: int) -> None:
+    def begin(self, need: int, *, grows: bool = False) -> None:  # noqa: ARG002 - nothing grows here
         """Get so many bytes, which is all there will be."""
         self.data = memoryview(mmap.mmap(-1, need))
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from bodega.errors import StoreFull
 from bodega.format import Buffer, Encoded, ObjectInfo
-
-if TYPE_CHECKING:
-    from bodega.tiers.directory import DirectoryTier
+from bodega.tiers.base import Folder
 
 
 class Growing:
@@ -26,7 +23,7 @@ class Growing:
         name: name of the object.
     """
 
-    def __init__(self, folders: Sequence[DirectoryTier], run: str, name: str) -> None:
+    def __init__(self, folders: Sequence[Folder], run: str, name: str) -> None:
         self.folder, *self._below = folders
         """Where it lies at present."""
         self._run, self._name = run, name

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, NotShareable, StoreFull
@@ -44,11 +44,14 @@ from bodega.format import (
 )  # fmt: skip
 from bodega.memory import files, locks, pool
 from bodega.settings import current_task
-from bodega.tiers.admission import Admission
 from bodega.tiers.base import Fetch
+
+if TYPE_CHECKING:
+    from bodega.tiers.eviction import Admission
 
 _PART = 8 << 20
 """Bytes that are passed on, or copied from one draft to another, at a time."""
+NO_DIGEST = "it has no digest, and so cannot be checked"
 _STREAM_IN_MEMORY = 8 << 20
 """Bytes of a pickle stream that are held before they are written."""
 
@@ -56,8 +59,13 @@ _STREAM_IN_MEMORY = 8 << 20
 class Out(Protocol):
     """Takes the bytes of one object."""
 
-    def begin(self, need: int) -> None:
-        """Make ready for so many bytes; more may come."""
+    def begin(self, need: int, *, grows: bool = False) -> None:
+        """Make ready for so many bytes.
+
+        Args:
+            need: bytes.
+            grows: more may come.
+        """
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write buffers one behind the other, or none of them where there is no room for all.
@@ -120,7 +128,7 @@ class Composition:
 
     def begin(self) -> None:
         """Begin to write, though nobody knows yet how much comes."""
-        self._out.begin(max(self._held, pool.MINIMUM_SIZE))
+        self._out.begin(max(self._held, pool.MINIMUM_SIZE), grows=True)
         self._end = HEADER_SIZE
 
     def write(self, data: bytes | memoryview, /) -> int:
@@ -156,7 +164,7 @@ class Composition:
             read: gives bytes of the old place, by offset and length.
         """
         assert self._end is not None
-        out.begin(self._end)
+        out.begin(self._end, grows=True)
         # Not the header, which is written last.
         for start in range(HEADER_SIZE, self._end, _PART):
             out.write(start, [memoryview(read(start, min(_PART, self._end - start)))])
@@ -238,7 +246,7 @@ class FolderWriter:
     ) -> None:
         self._admission, self._tier, self._run, self._name = admission, tier, run, name
         self._place, self._durable = place, durable
-        self._draft = files.Draft(admission.root, admission, name)
+        self._draft = files.Draft(admission.root, admission, name, place)
         self._composition = Composition(self._draft, seal=seal)
 
     def __enter__(self) -> FolderWriter:  # noqa: PYI034 - Self is of Python 3.11
@@ -348,7 +356,7 @@ def copy(fetch: Fetch, out: Copy, run: str, name: str, where: str, *, seal: bool
     compare(said, digests, where)
     if not is_sealed(said):
         if not seal or not header.digests_offset:
-            raise damaged(where, "it has no digest, and so cannot be checked")
+            raise damaged(where, NO_DIGEST)
         out.write(header.digests_offset, [memoryview(digests)])
     return description
 
@@ -403,7 +411,7 @@ class _Line:
     def __init__(self, take: Callable[[memoryview], object]) -> None:
         self._take = take
 
-    def begin(self, need: int) -> None:
+    def begin(self, need: int, *, grows: bool = False) -> None:
         """Nothing to make ready."""
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:

@@ -62,7 +62,7 @@ def of_runs(parent: Path, count: int) -> dict[str, float]:
     for number in range(count):
         store = first.with_run(f"run {number}")
         store.put("x", 1)
-        store._tier.set_time_to_live(f"run {number}", 3600.0)  # noqa: SLF001 - cheaper than to open each
+        store._stack.top.set_time_to_live(f"run {number}", 3600.0)  # noqa: SLF001 - cheaper than to open each
         os.utime(root / "runs" / f"run {number}", _LONG_AGO)
     store = bodega.open(root, run="bench")
     os.utime(root / "locks" / "swept", _LONG_AGO)

@@ -30,6 +30,7 @@ from rich.table import Table
 
 import bodega
 from bodega.testing.s3_server import find_seaweedfs, seaweedfs
+from bodega.tiers.eviction import Eviction
 from bodega_bench.timing import seconds
 
 MIB = 1 << 20
@@ -93,6 +94,7 @@ def disk(folder: Path, below: Path) -> dict[str, float]:
     store = bodega.open(folder / "disk", spill=below / "disk")
     array = np.random.default_rng(0).integers(0, 255, LARGE, "u1")
     top, lower = store._stack.folders
+    eviction = Eviction(lower, store._stack.transfers)
     store.put("x", array)
     plain = folder / "plain"
     plain.write_bytes(bytes(array))
@@ -107,16 +109,16 @@ def disk(folder: Path, below: Path) -> dict[str, float]:
         (below / "copy").unlink()
         subprocess.run(["cp", plain, folder / "moving"], check=True)
         timed("mv to disk, synced", lambda: copy(folder / "moving", below / "copy", "mv"))
-        timed("spill", lambda: store._stack._move_down(top, lower, "default", "x"))
+        timed("spill", lambda: eviction.move(top, "default", "x"))
         assert not top.exists("default", "x")
         timed("cp from disk", lambda: subprocess.run(["cp", below / "copy", folder / "copy"], check=True))
         (folder / "copy").unlink()
         (below / "copy").unlink()
-        timed("promote", lambda: store._stack._bring_up(lower, "default", "x", [top]))
+        timed("promote", lambda: store._stack.transfers.copy_up(lower, top, "default", "x"))
         lower.delete("default", "x")
-    store._stack._move_down(top, lower, "default", "x")
+    eviction.move(top, "default", "x")
     from_disk = seconds(lambda: lower.open("default", "x"), 2000)
-    store._stack._bring_up(lower, "default", "x", [top])
+    store._stack.transfers.copy_up(lower, top, "default", "x")
     from_memory = seconds(lambda: top.open("default", "x"), 2000)
     store.drop_run()
     store.sweep(empty_pool=True)
@@ -153,7 +155,7 @@ def s3(folder: Path) -> dict[str, float]:
             timed("obstore put", lambda: obstore.put(alone, "alone", array.data))
             timed("persist", lambda: store.persist("x"))
             timed("obstore get", lambda: obstore.get(alone, "alone").bytes())
-            store._tier.delete("default", "x")
+            store._stack.top.delete("default", "x")
             store.sweep(empty_pool=True)
             with watched_memory() as memory:
                 timed("get from S3", lambda: store.get("x"))

@@ -23,6 +23,9 @@ class _Commands(LazyGroup):
         from kedro.config import MissingConfigException
         from kedro.io import DatasetError
 
+        from bodega.commands import fill_standard_streams
+
+        fill_standard_streams()
         _log_to_standard_error()
         try:
             return super().invoke(ctx)

@@ -80,6 +80,7 @@ def generate(
         return
     name = manifest["metadata"].get("name") or manifest["metadata"]["generateName"].rstrip("-")
     file = output or project.project_path / FOLDER / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, text)
     if as_json:
         facts = {"file": str(file), "kind": manifest["kind"], "tasks": [task.name for task in request.plan.tasks]}

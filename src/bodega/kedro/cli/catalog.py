@@ -169,4 +169,5 @@ def _add(path: Path, names: list[str]) -> None:
             f"Entries cannot be added at the end of {path}, which is left as it is: see what there is to add with "
             f"--stdout."
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, text)
