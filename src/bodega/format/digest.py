@@ -132,7 +132,12 @@ class Passing:
 
 
 def measure(header: Header, description: Description, read: Read) -> bytes:
-    """The digests of an object in one segment, each part read by itself."""
+    """The digests of an object in one segment, each part read by itself.
+
+    Raises:
+        LayoutError: it lies in more than one.
+    """
+    description.require_own()
     digests = Digests()
     if header.format == FIRST_FORMAT:
         _feed(digests.stream, HEADER_SIZE, header.total - HEADER_SIZE, read)

@@ -16,7 +16,7 @@ from bodega.format.segments import ENTRY_SIZE, ID_SIZE, MOST_EXTENTS, MOST_SEGME
 MAGIC = b"\x89BODEGA\n"
 FORMAT = 2
 FIRST_FORMAT = 1
-"""What versions before 0.2 wrote. It is read, and never written."""
+"""What version 0.1 wrote. It is read, and never written."""
 HEADER_SIZE = 128
 DIGEST_SIZE = 16
 _HEADER = struct.Struct("<8sHHIIHBx16s16sQIIIxxxxQQQQ16x")
