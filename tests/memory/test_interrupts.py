@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.memory import files, ledger
+from bodega.memory import drafts, ledger
 
 PACKAGE = str(Path(bodega.__file__).parent)
 MEMORY = f"{PACKAGE}/memory/"
@@ -147,7 +147,7 @@ def test_an_interrupt_at_any_step_leaves_no_lock_and_no_descriptor(store, act):
 
 def test_a_put_of_a_signal_handler_during_a_put_is_refused_at_once(store, monkeypatch):
     """It could wait for its own thread only, which would be until the deadline."""
-    real, errors = files.Draft._take_name, []
+    real, errors = drafts.Draft._take_name, []
 
     def handler(number, frame):
         try:
@@ -162,7 +162,7 @@ def test_a_put_of_a_signal_handler_during_a_put_is_refused_at_once(store, monkey
         return real(draft, path)
 
     old = signal.signal(signal.SIGUSR1, handler)
-    monkeypatch.setattr(files.Draft, "_take_name", take)
+    monkeypatch.setattr(drafts.Draft, "_take_name", take)
     try:
         with monkeypatch.context() as patience:
             # It would be a test of no end, were it waited for.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bodega.codecs import encode
-from bodega.memory import files, ledger, locks, pool
+from bodega.memory import drafts, files, ledger, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import leftovers, sweep
 from bodega.tiers.directory import SMALL, DirectoryTier
@@ -142,7 +142,7 @@ class Walk:
             return
         value = self.new_array()
         stack = ExitStack()
-        draft = stack.enter_context(files.Draft(self.root, self.tier.admission, "raw"))
+        draft = stack.enter_context(drafts.Draft(self.root, self.tier.admission, "raw"))
         draft.begin(value.nbytes)
         # Counted from the first write on, or not before it is published.
         half = value.nbytes // 2 if value.nbytes < pool.MINIMUM_SIZE else max(value.nbytes // 2, pool.MINIMUM_SIZE)

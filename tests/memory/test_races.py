@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.memory import files, locks, pool
+from bodega.memory import drafts, files, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import sweep
 from bodega.tiers.directory import DirectoryTier
@@ -181,7 +181,7 @@ def test_a_sweep_leaves_what_opening_a_store_tries(store):
 
 
 def test_a_sweep_leaves_what_is_being_written(store):
-    with files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft:
+    with drafts.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft:
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         assert sweep(store._root).files == 0
@@ -192,7 +192,7 @@ def test_a_sweep_leaves_what_is_being_written(store):
 def test_a_draft_that_fails_leaves_nothing(store):
     with (
         pytest.raises(ZeroDivisionError),
-        files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft,
+        drafts.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft,
     ):
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])

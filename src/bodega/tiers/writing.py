@@ -41,8 +41,9 @@ from bodega.format import (
     parse_description,
     plan,
     stated,
-)  # fmt: skip
-from bodega.memory import files, locks, pool
+)
+from bodega.memory import locks, pool
+from bodega.memory.drafts import Draft
 from bodega.settings import current_task
 from bodega.tiers.base import Fetch
 
@@ -246,7 +247,7 @@ class FolderWriter:
     ) -> None:
         self._admission, self._tier, self._run, self._name = admission, tier, run, name
         self._place, self._durable = place, durable
-        self._draft = files.Draft(admission.root, admission, name, place)
+        self._draft = Draft(admission.root, admission, name, place)
         self._composition = Composition(self._draft, seal=seal)
 
     def __enter__(self) -> FolderWriter:  # noqa: PYI034 - Self is of Python 3.11
@@ -309,7 +310,7 @@ class FolderWriter:
         copy(fetch, self._draft, self._run, self._name, self._place[1], seal=seal)
 
     def publish(self) -> None:
-        """Let the name stand for what was written; see `files.Draft.publish`.
+        """Let the name stand for what was written; see `bodega.memory.drafts.Draft.publish`.
 
         Raises:
             LayoutError: there is a folder in its place.
