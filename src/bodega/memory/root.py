@@ -525,7 +525,10 @@ def _enter(folder: Path, group: bool, *, tagged: bool) -> _Facts:
         if tagged:
             # Empty where the file system is full.
             with suppress(OSError):
+                (folder / TAG).touch(mode=0o600)
                 (folder / TAG).write_text(_TAG, encoding="utf-8")
+                if group:
+                    (folder / TAG).chmod(_GROUP_FILE)
         try:
             os.link(draft, marker)
         except FileExistsError:

@@ -100,13 +100,10 @@ def sealed(run: str, name: str, data: memoryview) -> memoryview:
         data: all its bytes, private to the caller; digests that are missing are written there, where that can be.
 
     Raises:
-        LayoutError: it is no object of this name, or not one that digests can be written to.
+        LayoutError: it is no object, or is to get digests and is another one, or damaged.
     """
     where = f"{run}/{name}"
     header = parse_header(data, data.nbytes, where)
-    block = data[header.description_offset :][: header.block_length]
-    description = parse_description(header, data, block, owner=(run, name), path=where)
-    description.require_own()
 
     def read(offset: int, length: int) -> memoryview:
         return data[offset : offset + length]
@@ -115,6 +112,8 @@ def sealed(run: str, name: str, data: memoryview) -> memoryview:
         return data
     if not header.digests_offset:
         raise damaged(where, NO_DIGEST)
+    block = data[header.description_offset :][: header.block_length]
+    description = parse_description(header, data, block, owner=(run, name), path=where)
     found = measure(header, description, read)
     data = memoryview(bytearray(data)) if data.readonly else data
     data[header.digests_offset :][: header.digests_length] = found
