@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -12,7 +13,6 @@ import bodega
 from bodega_bench import formats
 from bodega_bench.command import bench
 from bodega_bench.environments import Unavailable
-from bodega_bench.micro import against as module
 from bodega_bench.micro.against import Item, Row, Side, as_table, both, compare
 from bodega_bench.micro.arrays import as_tables, measure_size
 from bodega_bench.tables import Table, print_tables
@@ -132,7 +132,7 @@ def test_what_one_version_lacks_has_a_reason_and_the_rest_goes_on(tmp_path):
 
 def test_a_process_of_another_bodega_is_refused(tmp_path):
     wrong = Side("old", tmp_path, "bodega.kedro.hooks", side(tmp_path, "old").folder)
-    with pytest.raises(module.click.ClickException, match="A process of old imports"), wrong.operations():
+    with pytest.raises(click.ClickException, match="A process of old imports"), wrong.operations():
         pass
 
 
@@ -160,7 +160,11 @@ def test_a_ratio_says_something_only_where_most_rounds_agree(ratio, standing):
 
 def test_steps_take_turns():
     order = []
-    found = in_turns({name: lambda name=name: order.append(name) or len(order) for name in "abc"}, 2)
+
+    def step(name):
+        return lambda: order.append(name) or len(order)
+
+    found = in_turns({name: step(name) for name in "abc"}, 2)
     assert order == list("abcbca")
     assert found == {"a": [1, 6], "b": [2, 4], "c": [3, 5]}
     assert ratio_of_pairs([2.0, 3.0, 8.0], [1.0, 1.0, 2.0]) == 3.0

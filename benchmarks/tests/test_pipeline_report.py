@@ -43,6 +43,7 @@ def test_what_failed_is_told_from_what_was_not_measured(cells):
 
 def test_published_figures_stand_beside_their_counterparts(cells):
     table = published_table(cells, TITLES)
+    assert table is not None
     rows = rows_of(table)
     assert list(table.header) == ["", "x1", "x10", "x100", "x1000"]
     assert rows["published: MinIO"] == ["4.3", "5.5", "20.3", "164.2"]

@@ -30,6 +30,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import Any
 from uuid import UUID
 
 import kedro.io
@@ -67,7 +68,7 @@ class Colour(enum.Enum):
 class Model:
     name: str
     weights: np.ndarray
-    parts: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
+    parts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 PLAIN = {
@@ -480,11 +481,11 @@ def test_errors_that_ask_for_other_arguments_come_back(store):
 VIEWS = {
     "bytes": memoryview(b"abc"),
     "nothing": memoryview(b""),
-    "numbers": memoryview(np.arange(6, dtype="i4").reshape(2, 3)),
+    "numbers": np.arange(6, dtype="i4").reshape(2, 3).data,
     "steps": memoryview(b"abcdef")[::2],
     "big": memoryview(bytes(200_000)),
-    "zero-d": memoryview(np.array(5.0)),
-    "truths": memoryview(np.array([True, False])),
+    "zero-d": np.array(5.0).data,
+    "truths": np.array([True, False]).data,
 }
 
 
@@ -672,7 +673,7 @@ def test_a_description_never_fails():
         shape = property(lambda self: 1 / 0)
 
     class Panicking(np.ndarray):
-        @property
+        @property  # type: ignore[misc]
         def shape(self):
             raise type("PanicException", (BaseException,), {})("it panicked")
 

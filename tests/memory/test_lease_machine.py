@@ -163,8 +163,8 @@ class Walk:
         warm = pool.take(self.root, self.chance.choice(SIZES))
         if warm is None:
             return
-        assert not self.is_leased(os.fstat(warm.descriptor).st_ino)
-        os.pwrite(warm.descriptor, os.urandom(64) * (warm.size // 64), 0)
+        assert not self.is_leased(os.fstat(warm.descriptor.number).st_ino)
+        os.pwrite(warm.descriptor.number, os.urandom(64) * (warm.size // 64), 0)
         self.taken.append(warm)
         self.counts["taken"] += 1
 

@@ -278,7 +278,7 @@ class FolderWriter:
         Raises:
             StoreFull: it does not fit.
         """
-        return self.finish(encode(self._composition))
+        return self._composition.finish(self._tier, self._run, self._name, encode(self._composition))
 
     def begin(self) -> None:
         """Begin to write a value whose buffers come one after the other."""
