@@ -1,7 +1,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.format._objects import IDENTITY, SEGMENT, info, make, parse, written
 
@@ -14,6 +14,7 @@ def filled(number, size):
     return bytes([number + 1]) * size
 
 
+@settings(deadline=None)
 @given(st.lists(sizes, max_size=6), sizes)
 def test_what_is_written_is_read(lengths, stream_length):
     """Whatever there is: parts lie one behind the other, aligned, and what is between them is zeros."""
@@ -32,6 +33,7 @@ def test_what_is_written_is_read(lengths, stream_length):
     assert end == header.total == len(data)
 
 
+@settings(deadline=None)
 @given(st.lists(sizes, max_size=6), st.integers(1, 10_000))
 def test_a_stream_that_was_written_as_it_was_made_lies_in_front(lengths, stream_length):
     buffers = [filled(number, size) for number, size in enumerate(lengths)]
