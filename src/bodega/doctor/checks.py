@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bodega.memory.capabilities import WITHOUT_VARIABLE, Capabilities
+from bodega.env import ROOT_VARIABLE, WITHOUT_VARIABLE
+from bodega.memory.capabilities import Capabilities
 from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
 from bodega.memory.root import fault_of, strangers
@@ -32,12 +33,12 @@ SPARE_DESCRIPTORS = 256
 FIRST_PERSON = 1000
 """Users below this number are the system's (``SYSTEM_UID_MAX`` of systemd is one less)."""
 
-NEW_ROOT = 'export BODEGA_ROOT="$(mktemp -d /dev/shm/bodega-XXXXXX)"'
+NEW_ROOT = f'export {ROOT_VARIABLE}="$(mktemp -d /dev/shm/bodega-XXXXXX)"'
 LINUX_CONTAINER = "docker run --rm -it --shm-size=8g python:3.13 bash"
 OWN_MOUNT = (
     "sudo mkdir -p /mnt/bodega && "
     "sudo mount -t tmpfs -o size=50%,mode=1777,huge=within_size,noswap tmpfs /mnt/bodega && "
-    'export BODEGA_ROOT="/mnt/bodega/$(id -un)"'
+    f'export {ROOT_VARIABLE}="/mnt/bodega/$(id -un)"'
 )
 
 

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from bodega.env import ROOT_VARIABLE
 from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, StoreFull, UnsupportedPlatform
 from bodega.format import is_id
 from bodega.memory import places
@@ -27,7 +28,7 @@ from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import PARTS, gone, no_folder
-from bodega.settings import ROOT_VARIABLE, expand
+from bodega.settings import expand
 from bodega.texts import command
 
 FORMAT = 2

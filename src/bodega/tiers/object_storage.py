@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bodega.codecs import Sink
+from bodega.env import KEDRO_METHOD_VARIABLE
 from bodega.errors import BodegaError, InvalidName, ObjectReplaced, Panic, SettingsError, TierError, panics_as_errors
 from bodega.format import Encoded, ObjectInfo, damaged, parse_description, parse_header
 from bodega.names import from_filename, to_filename
@@ -458,7 +459,7 @@ class ObjectStorageTier:
         if _runtime_process not in (None, os.getpid()):
             raise TierError(
                 f"{self.url} cannot be reached from a process that was forked after its parent had used object storage. "
-                "Start it by 'spawn' or 'forkserver' instead (KEDRO_MP_CONTEXT=spawn for bodega's ParallelRunner).",
+                f"Start it by 'spawn' or 'forkserver' instead ({KEDRO_METHOD_VARIABLE}=spawn for bodega's ParallelRunner).",
                 tier=self.url,
             )
         _runtime_process = os.getpid()
