@@ -33,9 +33,7 @@ def make(buffers=(), stream=b"", *, identity=IDENTITY, segment=SEGMENT, name=NAM
     lengths = [each if isinstance(each, tuple) else len(each) for each in buffers]
     nbytes = sum(layout.length_of(each) if isinstance(each, tuple) else each for each in lengths)
     text = layout.pack_description(info(nbytes, identity=identity, name=name), recipe or {"codec": "bytes"})
-    made = layout.plan(
-        identity, text, lengths, segment=segment, stream=layout.Stream(len(stream), zlib.crc32(stream)), **more
-    )
+    made = layout.plan(identity, text, lengths, segment=segment, stream=(len(stream), zlib.crc32(stream)), **more)
     own = [memoryview(each) for each in buffers if not isinstance(each, tuple)]
     data = written(made, own, [memoryview(stream)] if stream else [])
     if sealed:

@@ -18,7 +18,7 @@ from bodega.format.digest import Digests, Passing, compare, is_sealed, measure, 
 from bodega.format.header import FORMAT, HEADER_SIZE, Header, parse_header
 from bodega.format.info import ObjectInfo, Producer, damaged, is_id, too_new
 from bodega.format.parts import Buffer, Encoded, Pieces
-from bodega.format.plan import Plan, Stream, aligned, padding, plan
+from bodega.format.plan import Plan, aligned, padding, plan
 from bodega.format.segments import ALIGNMENT, PAGE, Extent, Extents, length_of
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "Pieces",
     "Plan",
     "Producer",
-    "Stream",
     "aligned",
     "compare",
     "damaged",

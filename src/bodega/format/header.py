@@ -19,16 +19,15 @@ FIRST_FORMAT = 1
 """What version 0.1 wrote. It is read, and never written."""
 HEADER_SIZE = 128
 DIGEST_SIZE = 16
-_HEADER = struct.Struct("<8sHHIIHBx16s16sQIIIxxxxQQQQ16x")
+_HEADER = struct.Struct("<8sHHIIHBx32sQIIIxxxxQQQQ16x")
 """magic, format, flags that a reader must know, CRC of header, texts and table, CRC of the stream, flags that it need not
-know, number of foreign segments, id, id of the segment, then: description's offset, length of its texts, number of extents,
+know, number of foreign segments, the two ids, then: description's offset, length of its texts, number of extents,
 number of buffers, stream's offset and length, the digests' offset, and the object's end."""
 _FIRST_HEADER = struct.Struct("<24x16sQIIQQQ16s")
 """What differs: id, description's offset, length of its texts, number of buffers, stream's offset and length, the object's
 end, and its digest where the flag says so."""
 _FIRST_HAS_DIGEST = 1
 _CRC_FIELD = slice(12, 16)
-_IDS = slice(24, 56)
 _BLANK = bytes(4)
 """Stands for the CRC while it is computed."""
 
@@ -77,8 +76,11 @@ def pack_header(
     segments: int,
     extents: int,
     buffers: int,
-    description: tuple[int, int],
-    stream: tuple[int, int, int],
+    description_offset: int,
+    description_length: int,
+    stream_offset: int,
+    stream_length: int,
+    stream_crc: int,
     digests_offset: int,
     total: int,
 ) -> bytes:
@@ -90,18 +92,20 @@ def pack_header(
         segments: how many foreign segments there are.
         extents: how many extents there are.
         buffers: how many buffers there are.
-        description: offset of the block, and length of the texts in it.
-        stream: offset, length and CRC-32 of the pickle stream.
+        description_offset: where the block is.
+        description_length: bytes of the texts in it.
+        stream_offset: where the pickle stream is.
+        stream_length: its bytes.
+        stream_crc: its CRC-32.
         digests_offset: where the digests are.
         total: where the object ends.
     """
     head = bytearray(
         _HEADER.pack(
-            MAGIC, FORMAT, 0, 0, stream[2], 0, segments, b"", b"", description[0], description[1], extents, buffers, stream[0],
-            stream[1], digests_offset, total,
+            MAGIC, FORMAT, 0, 0, stream_crc, 0, segments, bytes.fromhex(ids), description_offset, description_length, extents,
+            buffers, stream_offset, stream_length, digests_offset, total,
         )
     )  # fmt: skip
-    head[_IDS] = bytes.fromhex(ids)
     head[_CRC_FIELD] = zlib.crc32(block, zlib.crc32(head)).to_bytes(4, "little")
     return bytes(head)
 
@@ -120,7 +124,7 @@ def parse_header(data: View, size: int, path: str) -> Header:
     if size < HEADER_SIZE or len(data) < HEADER_SIZE:
         raise damaged(path, f"it has {size} bytes, less than a header")
     (
-        magic, version, flags, crc, stream_crc, _, segments, identity, segment, description_offset, description_length,
+        magic, version, flags, crc, stream_crc, _, segments, ids, description_offset, description_length,
         extents, buffers, stream_offset, stream_length, digests_offset, total,
     ) = _HEADER.unpack_from(data)  # fmt: skip
     first_digest = b""
@@ -136,7 +140,7 @@ def parse_header(data: View, size: int, path: str) -> Header:
             identity, description_offset, description_length, buffers, stream_offset, stream_length, total, digest,
         ) = _FIRST_HEADER.unpack_from(data)  # fmt: skip
         # Nothing refers to a segment of that format, which has no id of its own.
-        segment, segments, extents, digests_offset = identity, 0, buffers, 0
+        ids, segments, extents, digests_offset = identity + identity, 0, buffers, 0
         first_digest = digest if flags else b""
     else:
         raise too_new(
@@ -150,8 +154,9 @@ def parse_header(data: View, size: int, path: str) -> Header:
     for offset, length in ((description_offset, block_length), (stream_offset, stream_length)):
         if offset < HEADER_SIZE or offset + length > total:
             raise damaged(path, "its header points outside the object")
+    both = ids.hex()
     return Header(
-        version, crc, identity.hex(), segment.hex(), segments, extents, buffers, description_offset, description_length,
+        version, crc, both[:32], both[32:], segments, extents, buffers, description_offset, description_length,
         block_length, stream_offset, stream_length, stream_crc, digests_offset, total, first_digest,
     )  # fmt: skip
 

@@ -24,16 +24,6 @@ def padding(nbytes: int) -> memoryview:
     return _ZEROS[:nbytes]
 
 
-class Stream(NamedTuple):
-    """A pickle stream: its bytes, and their CRC-32."""
-
-    length: int = 0
-    crc: int = 0
-
-
-NO_STREAM = Stream()
-
-
 class Plan(NamedTuple):
     """Where everything of an object goes."""
 
@@ -101,7 +91,7 @@ def plan(
     buffers: Sequence[int | Extents] = (),
     *,
     segment: str,
-    stream: Stream = NO_STREAM,
+    stream: tuple[int, int] = (0, 0),
     segments: Sequence[str] = (),
     written: int | None = None,
 ) -> Plan:
@@ -112,11 +102,12 @@ def plan(
         text: its description, see `pack_description`.
         buffers: length of each one that is to be written, or where it is, of one that is there already.
         segment: id of the segment, another one for each file that is not a copy byte for byte.
-        stream: its pickle stream.
+        stream: bytes of its pickle stream, and their CRC-32.
         segments: ids of the foreign segments that buffers lie in.
         written: where the part behind the header ends that is written already, such as a long pickle stream, which then
             begins behind the header. Description and digests then go to the end, be that part empty.
     """
+    stream_length, stream_crc = stream
     extents, free, first = len(buffers), written or HEADER_SIZE, MOST
     for each in buffers:
         if isinstance(each, tuple):
@@ -128,13 +119,13 @@ def plan(
     digests_length = DIGEST_SIZE * (2 + len(buffers))
     stream_offset = HEADER_SIZE + block_length + digests_length
     # In front where there is room: nothing is written yet, or nothing but an array that was made in place far behind.
-    front = written is None and stream_offset + stream.length <= first
+    front = written is None and stream_offset + stream_length <= first
     if front:
-        end = max(free, stream_offset + stream.length)
+        end = max(free, stream_offset + stream_length)
     elif written is not None:
         stream_offset, end = HEADER_SIZE, free
     else:
-        stream_offset, end = free, free + stream.length
+        stream_offset, end = free, free + stream_length
     found: list[Extents] = []
     placed = []
     for number, each in enumerate(buffers):
@@ -156,8 +147,11 @@ def plan(
         segments=len(segments),
         extents=extents,
         buffers=len(buffers),
-        description=(description_offset, len(text)),
-        stream=(stream_offset, *stream),
+        description_offset=description_offset,
+        description_length=len(text),
+        stream_offset=stream_offset,
+        stream_length=stream_length,
+        stream_crc=stream_crc,
         digests_offset=digests_offset,
         total=end,
     )

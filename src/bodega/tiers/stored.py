@@ -13,7 +13,6 @@ from bodega.format import (
     Description,
     Header,
     Pieces,
-    Stream,
     damaged,
     is_sealed,
     measure,
@@ -72,7 +71,7 @@ class Stored(NamedTuple):
             self.description.encoded_text,
             [view.nbytes for view in buffers],
             segment=os.urandom(16).hex(),
-            stream=Stream(stream.nbytes, self.header.stream_crc),
+            stream=(stream.nbytes, self.header.stream_crc),
         )
         memory = Private()
         memory.begin(copied.total)

@@ -30,7 +30,6 @@ from bodega.format import (
     Pieces,
     Plan,
     Producer,
-    Stream,
     aligned,
     compare,
     damaged,
@@ -192,7 +191,7 @@ class Composition:
             nbytes = self._stream_length + self._held + self._nbytes + sum(lengths)
             info, segment = _describe(ids[:32], tier, run, name, encoded, nbytes), segment or ids[32:]
         text = pack_description(info, encoded.recipe)
-        stream = Stream(self._stream_length + self._held, self._crc)
+        stream = self._stream_length + self._held, self._crc
         self.plan = plan(info.id, text, [*self._buffers, *lengths], segment=segment, stream=stream, written=self._end)
         if self._end is None:
             self._out.begin(self.plan.total)
@@ -201,7 +200,7 @@ class Composition:
         if self._digests is not None:
             buffers = [self._watched(buffer, number) for number, buffer in enumerate(buffers, len(self._buffers))]
             lengths[:0] = [length_of(extents) for extents in self._buffers]
-            digests = partial(self._digests.block, info.id, text, stream.length, lengths)
+            digests = partial(self._digests.block, info.id, text, stream[0], lengths)
         for offset, parts in self.plan.pieces(buffers, self._stream, digests):
             self._out.write(offset, parts)
         return info
