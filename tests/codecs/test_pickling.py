@@ -29,9 +29,10 @@ import zipfile
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import UUID
 
+import cloudpickle
 import kedro.io
 import kedro_datasets.json
 import kedro_datasets.partitions
@@ -53,6 +54,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+import bodega
 from bodega.codecs import decode, encode
 from bodega.codecs.handles import handle
 from bodega.codecs.types import describe, public_name
@@ -738,3 +740,25 @@ def test_any_nested_value(store, value):
     got = store(value).get()
     assert got == value
     assert type(got) is type(value)
+
+
+def test_a_module_that_is_pickled_by_value_is_so_though_it_can_be_imported(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = bodega.open(root)
+    (tmp_path / "by_value_here.py").write_text("class Thing:\n    number = 1\n\ndef twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import by_value_here
+
+    store.put("reference", by_value_here.twice)
+    cloudpickle.register_pickle_by_value(by_value_here)
+    try:
+        store.put("value", [by_value_here.twice, by_value_here.Thing])
+    finally:
+        cloudpickle.unregister_pickle_by_value(by_value_here)
+    monkeypatch.delitem(sys.modules, "by_value_here")
+    (tmp_path / "by_value_here.py").unlink()
+    twice, thing = store["value"]
+    assert twice(4) == 8 and thing.number == 1
+    with pytest.raises(bodega.CannotRebuild):
+        store["reference"]

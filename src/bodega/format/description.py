@@ -12,7 +12,7 @@ from bodega.format.header import Header, View, check_block
 from bodega.format.info import ObjectInfo, Producer, damaged, is_sound, too_new
 from bodega.format.segments import Extents, parse_segments, resolve
 
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _from_json = json.JSONDecoder().raw_decode
 
 
