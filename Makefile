@@ -51,28 +51,30 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# The benchmarks are a distribution of their own, installed beside the library when one is run.
+# The benchmarks are a distribution of their own, installed beside the library when one is run. Each prints tables and
+# writes to bench-results; ARGS="--json" and the like goes to it. With BASE=COMMIT: this checkout beside an older commit.
 bench: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.micro.arrays
+	$(BIN)/bodega bench $(if $(BASE),against $(BASE),micro) $(ARGS)
 
 # Values of many small parts, beside pickle's own dump and load.
 bench-values: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.micro.values
+	$(BIN)/bodega bench values $(ARGS)
 
 # Few and many names and runs: what an operation costs wherever it is.
 bench-scale: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.micro.scale
+	$(BIN)/bodega bench scale $(ARGS)
+
+# Warm puts, moves between tiers and many objects, beside the best that the machine does at the same time.
+bench-tiers: $(VENV)/.bench
+	$(BIN)/bodega bench tiers $(ARGS)
 
 # The example under Kedro's runners and bodega's.
-bench-tiers: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.micro.tiers
-
 bench-runners: $(VENV)/.bench
-	$(BIN)/python -m bodega_bench.pipeline.runners
+	$(BIN)/bodega bench runners $(ARGS)
 
 # Beside other ways to share, each in an environment of its own.
 bench-peers: $(VENV)/.bench
-	$(BIN)/bodega bench store
+	$(BIN)/bodega bench store $(ARGS)
 
 # The example through every medium, at growing scales: hours, up to x2000. Less with ARGS="--scales 1,10".
 bench-pipeline: $(VENV)/.bench

@@ -73,7 +73,9 @@ def forge(
     # `plan` writes three things of a producer, whatever they are; what is to be wrong goes in behind it.
     real, layout._to_json = (
         layout._to_json,
-        lambda value: real({**value, "producer": producer} if "producer" in value else value),
+        lambda value: real(
+            {**value, "producer": producer} if isinstance(value, dict) and "producer" in value else value
+        ),
     )
     try:
         plan = layout.plan(info, recipe, [len(data)], stream_length=0, stream_crc=0, description_last=False)

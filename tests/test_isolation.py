@@ -88,9 +88,9 @@ def contents(value: Any) -> list[Any]:
     if isinstance(value, pd.arrays.ArrowExtensionArray):
         return [value.__arrow_array__()]
     if isinstance(value, (pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)):
-        return [value.asi8]
+        return [value.view("i8")]
     if isinstance(value, pd.arrays.IntegerArray):
-        return [value._data, value._mask]
+        return [value._data, value._mask]  # type: ignore[attr-defined]
     if isinstance(value, pd.arrays.NumpyExtensionArray):
         return [value.to_numpy()]
     assert isinstance(value, (int, float, str)), type(value)
@@ -151,6 +151,7 @@ class Process:
     def ask(self, what: str, root: Path) -> Any:
         """Let it do one of the things of `serve`."""
         print(json.dumps([what, str(root)]), file=self.process.stdin, flush=True)
+        assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         assert answer, f"the process died of {what!r}"
         return json.loads(answer)
@@ -218,7 +219,7 @@ def frame(rows: int) -> pd.DataFrame:
             "category": pd.Categorical(np.array(["a", "b", "c"])[numbers % 3]),
             "nullable": pd.array([None, *numbers[1:]], dtype="Int64"),
             "text": pd.array([f"text {number}" for number in numbers], dtype="string[pyarrow]"),
-            "arrow": pd.array(numbers, dtype="int64[pyarrow]"),
+            "arrow": pd.array(numbers, dtype="int64[pyarrow]"),  # type: ignore[call-overload]
             "object": of_objects(rows),
         },
         index=pd.Index(numbers[::-1].copy(), name="row"),

@@ -1,7 +1,7 @@
 """Measurements with known times, as a benchmark would have left them."""
 
 from bodega.demo.project import Step
-from bodega_bench.pipeline.journal import Journal, Measurement
+from bodega_bench.pipeline.measurements import Measurement, Measurements
 
 NODES = ("read_houses", "drop_outliers", "log_price")
 SETUP = {"python": "3.11", "packages": "bodega 1, kedro 1.7", "distance": "20 ms, 500 Mbit/s"}
@@ -38,7 +38,7 @@ def measurement(medium, scale, repeat=0, *, moving=None, start_up=1.0, private=1
 
 def journal_of(folder, measurements):
     """A folder with a session of these."""
-    journal = Journal(folder)
+    journal = Measurements(folder)
     journal.begin(SESSION)
     for each in measurements:
         journal.add(each)

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -19,14 +20,16 @@ from rich.console import Console
 
 from bodega.demo.project import NodeFailed
 from bodega.testing.s3_server import find_minio, find_seaweedfs
+from bodega_bench.journal import JournalError
 from bodega_bench.pipeline import command, guard
 from bodega_bench.pipeline.command import pipeline
 from bodega_bench.pipeline.guard import why_not
-from bodega_bench.pipeline.journal import NAME, Journal, JournalError
+from bodega_bench.pipeline.measurements import NAME, Measurements
 from bodega_bench.pipeline.media import MEDIA
 from bodega_bench.pipeline.places import VINEYARD, Places
 from bodega_bench.pipeline.projects import make_project
-from bodega_bench.pipeline.running import Kitchen, prepare, run_all, turns
+from bodega_bench.pipeline.running import Kitchen, prepare, run_all
+from bodega_bench.timing import turns
 
 COMMAND = [sys.executable, "-m", "bodega", "bench", "pipeline"]
 NODES = ["read_houses", "drop_outliers", "log_price", "drop_columns", "fill_missing", "add_total_area"]
@@ -121,7 +124,7 @@ def test_the_command_from_start_to_end_and_on_from_there(tmp_path):
     assert "x1 #1" not in more.stderr
     assert "x1 #2  one process" in more.stderr
     assert "one process" in more.stdout
-    assert len(Journal(tmp_path / "out").measurements) == 2
+    assert len(Measurements(tmp_path / "out").all) == 2
 
 
 @pytest.mark.timeout(300)
@@ -134,7 +137,7 @@ def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, 
     )  # fmt: skip
     with process:
         deadline = time.monotonic() + 200
-        while not (output.exists() and Journal(output).measurements) and time.monotonic() < deadline:
+        while not (output.exists() and Measurements(output).all) and time.monotonic() < deadline:
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(sent)
@@ -145,7 +148,7 @@ def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, 
     assert "Traceback" not in errors
     assert not any(child.is_running() for child in children)
     assert not list(tmp_path.glob("bodega-bench-*"))
-    assert Journal(output).measurements
+    assert Measurements(output).all
 
 
 @pytest.mark.timeout(300)
@@ -218,7 +221,8 @@ def test_a_distance_is_simulated_for_plain_http_only(tmp_path, monkeypatch):
 
 
 def test_each_turn_begins_with_another_medium():
-    assert [f"{repeat}{medium}" for repeat, medium in turns("abc", 4)] == [
+    media: Any = "abc"
+    assert [f"{repeat}{medium}" for repeat, medium in turns(media, 4)] == [
         "0a", "0b", "0c", "1b", "1c", "1a", "2c", "2a", "2b", "3a", "3b", "3c",
     ]  # fmt: skip
 
@@ -264,12 +268,12 @@ def test_a_medium_that_fails_is_left_out_from_there_on_and_tried_again_when_resu
         ("csv", 1, 1),
         ("csv", 10, 0),
     ]
-    assert {(each.medium, each.scale) for each in journal.measurements} >= {("parquet", 100), ("csv", 1)}
+    assert {(each.medium, each.scale) for each in journal.all} >= {("parquet", 100), ("csv", 1)}
     assert journal.left_out == dict.fromkeys(
         [("csv", 10), ("csv", 100)], "failed: node 'x' (exit status 1): ... MemoryError: no room"
     )
 
-    again, stove = Journal(tmp_path), Stove(tmp_path, {})
+    again, stove = Measurements(tmp_path), Stove(tmp_path, {})
     assert run_on(stove, again) == {}
     assert {each[:2] for each in stove.measured[1:]} == {("csv", 10), ("csv", 100)}
     assert again.left_out == {}
@@ -290,16 +294,16 @@ def test_the_guard_learns_from_smaller_scales(tmp_path, monkeypatch):
     greedy = [measurement("csv", 500, private=4_000_000_000)]
     assert why_not(MEDIA["csv"], 1000, [], tmp_path) is None
     assert why_not(MEDIA["csv"], 1000, modest, tmp_path) is None
-    assert "of memory" in why_not(MEDIA["csv"], 1000, greedy, tmp_path)
+    assert "of memory" in str(why_not(MEDIA["csv"], 1000, greedy, tmp_path))
     # The same tables in shared memory take their part of it.
     assert why_not(MEDIA["csv"], 1500, modest, tmp_path) is None
-    assert "of memory" in why_not(MEDIA["bodega"], 1500, modest, tmp_path)
+    assert "of memory" in str(why_not(MEDIA["bodega"], 1500, modest, tmp_path))
 
 
 def test_the_guard_looks_at_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "memory_left", lambda: 1000 * GIB)
-    monkeypatch.setattr(guard.shutil, "disk_usage", lambda _: SimpleNamespace(free=GIB))
-    assert "of disk, and 1 GiB are left" in why_not(MEDIA["csv"], 2000, [], tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=GIB))
+    assert "of disk, and 1 GiB are left" in str(why_not(MEDIA["csv"], 2000, [], tmp_path))
     assert why_not(MEDIA["memory"], 2000, [], tmp_path) is None
 
 
@@ -307,11 +311,11 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path):
     journal = journal_of(tmp_path, [measurement("csv", 1), measurement("csv", 10)])
     whole = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(whole[:-20])
-    cut = Journal(tmp_path)
-    assert [each.scale for each in cut.measurements] == [1]
+    cut = Measurements(tmp_path)
+    assert [each.scale for each in cut.all] == [1]
     cut.begin(SESSION)
     cut.add(measurement("csv", 10))
-    assert Journal(tmp_path).measurements == journal.measurements
+    assert Measurements(tmp_path).all == journal.all
 
 
 def test_other_versions_or_servers_are_not_mixed(tmp_path):
@@ -327,4 +331,4 @@ def test_other_versions_or_servers_are_not_mixed(tmp_path):
 def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / NAME).write_text('{"kind": "session", "setup": {}}\n{"some": "thing"}\n', encoding="utf-8")
     with pytest.raises(JournalError, match=r"Line 2 of .*measurements.jsonl is no measurement"):
-        Journal(tmp_path)
+        Measurements(tmp_path)

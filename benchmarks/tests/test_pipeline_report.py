@@ -9,8 +9,9 @@ import pytest
 from benchmarks.tests._measured import MOVING, NODES, full_journal, journal_of, measurement
 from click.testing import CliRunner
 
+from bodega_bench.journal import JournalError
 from bodega_bench.pipeline.command import report
-from bodega_bench.pipeline.journal import Journal, JournalError
+from bodega_bench.pipeline.measurements import Measurements
 from bodega_bench.pipeline.report import write_reports
 from bodega_bench.pipeline.summary import judge, summarise
 from bodega_bench.pipeline.tables import parts_table, published_table, seconds_table
@@ -20,7 +21,7 @@ TITLES = {name: name.title() for name in MOVING}
 
 @pytest.fixture
 def cells(tmp_path):
-    return summarise(full_journal(tmp_path).measurements)
+    return summarise(full_journal(tmp_path).all)
 
 
 def rows_of(table):
@@ -42,6 +43,7 @@ def test_what_failed_is_told_from_what_was_not_measured(cells):
 
 def test_published_figures_stand_beside_their_counterparts(cells):
     table = published_table(cells, TITLES)
+    assert table is not None
     rows = rows_of(table)
     assert list(table.header) == ["", "x1", "x10", "x100", "x1000"]
     assert rows["published: MinIO"] == ["4.3", "5.5", "20.3", "164.2"]
@@ -206,7 +208,7 @@ def colours(png):
 
 def test_journal_reads_what_it_wrote(tmp_path):
     wrote = full_journal(tmp_path)
-    read = Journal(tmp_path)
-    assert read.measurements == wrote.measurements
+    read = Measurements(tmp_path)
+    assert read.all == wrote.all
     assert read.left_out == wrote.left_out
     assert read.sessions == wrote.sessions

@@ -200,7 +200,6 @@ class Store(MutableMapping[str, Any]):
     @overload
     def get(self, name: str, default: _Default) -> Any | _Default: ...
 
-    @_explained
     def get(self, name: str, default: Any = _MISSING) -> Any:
         """The value under a name: a view of the store's bytes, which may be changed freely and seen by nobody else.
 
@@ -220,6 +219,9 @@ class Store(MutableMapping[str, Any]):
             if default is _MISSING:
                 raise
             return default
+        except OSError as error:  # As `_explained` does, which would cost a small get some percent.
+            self._stack.explain(error)
+            raise
         data, description = stored.data, stored.description
         if self._options.verify:
             stored.verify()

@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -19,7 +20,7 @@ def node(name, phase, kind="Pod", *, host=None, children=(), start="00:00:00", e
     return found | ({"hostNodeName": host} if host else {}) | ({"finishedAt": f"2026-01-01T{end}Z"} if end else {})
 
 
-RUNNING = {
+RUNNING: dict[str, Any] = {
     "phase": "Running",
     "startedAt": "2026-01-01T00:00:00Z",
     "nodes": {
@@ -31,7 +32,7 @@ RUNNING = {
         "c": node("shop.halve", "Pending", start="00:01:11", message="Unschedulable: 0/2 nodes are available"),
     },
 }
-DONE = {
+DONE: dict[str, Any] = {
     "phase": "Succeeded",
     "startedAt": "2026-01-01T00:00:00Z",
     "finishedAt": "2026-01-01T01:02:00Z",
@@ -46,9 +47,9 @@ WORKFLOW = {"metadata": {"name": "shop", "namespace": "ml"}}
 
 
 def text(workflow):
-    console = Console(file=io.StringIO(), width=200)
-    console.print(watch.tree(workflow))
-    return console.file.getvalue()
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(watch.tree(workflow))
+    return shown.getvalue()
 
 
 def test_tries_of_a_task_are_one():
@@ -79,10 +80,11 @@ def test_without_a_terminal_each_change_is_a_line(server, monkeypatch):
     monkeypatch.setattr(watch, "_INTERVAL", 0.0)
     server.workflows["shop"] = {**WORKFLOW}
     server.states = [{}, RUNNING, RUNNING, DONE]
-    console = Console(file=io.StringIO(), width=200)
+    shown = io.StringIO()
+    console = Console(file=shown, width=200)
     ended = watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
     assert watch.phase_of(ended) == "Succeeded"
-    lines = [line.split()[1:3] for line in console.file.getvalue().splitlines()]
+    lines = [line.split()[1:3] for line in shown.getvalue().splitlines()]
     assert lines == [
         ["make", "Succeeded"], ["double", "Running"], ["halve", "Pending"], ["double", "Succeeded"],
         ["halve", "Succeeded"], ["drop-run", "Failed"], ["shop", "Succeeded"],
@@ -101,12 +103,12 @@ def test_what_a_failed_pod_wrote_last_is_shown(server, monkeypatch, is_terminal)
         "b": {**lost, "id": "shop-124", "templateName": "task"},
     }}]  # fmt: skip
     server.logs["shop-task-123"] = ["Loading data", "[bold]Running node: fit"]
-    console = Console(file=io.StringIO(), width=400, force_terminal=is_terminal, color_system=None)
+    shown = io.StringIO()
+    console = Console(file=shown, width=400, force_terminal=is_terminal, color_system=None)
     watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
-    shown = console.file.getvalue()
     said = "fit (OOMKilled (exit code 137)) wrote last ('kubectl logs shop-task-123' has more):"
-    assert said in shown and "  [bold]Running node: fit" in shown.partition(said)[2]
-    assert "The log of gone (shop-task-124) is not to be had" in shown
+    assert said in shown.getvalue() and "  [bold]Running node: fit" in shown.getvalue().partition(said)[2]
+    assert "The log of gone (shop-task-124) is not to be had" in shown.getvalue()
 
 
 def test_a_workflow_that_no_controller_picks_up_is_said_to_be_so_once(server, monkeypatch):
@@ -115,18 +117,20 @@ def test_a_workflow_that_no_controller_picks_up_is_said_to_be_so_once(server, mo
     server.workflows["shop"] = {**WORKFLOW}
     for states, times in (([{}, {}, {}, RUNNING, DONE], 1), ([RUNNING, DONE], 0)):
         server.states = list(states)
-        console = Console(file=io.StringIO(), width=400)
+        shown = io.StringIO()
+        console = Console(file=shown, width=400)
         watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
-        assert console.file.getvalue().count("No workflow controller has picked it up yet") == times
+        assert shown.getvalue().count("No workflow controller has picked it up yet") == times
 
 
 def test_on_a_terminal_it_is_one_tree(server, monkeypatch):
     monkeypatch.setattr(watch, "_INTERVAL", 0.0)
     server.workflows["shop"] = {**WORKFLOW}
     server.states = [RUNNING, DONE]
-    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    shown = io.StringIO()
+    console = Console(file=shown, width=200, force_terminal=True, color_system=None)
     watch.watch(connect(server=server.url, namespace="ml"), "shop", console)
-    assert "when it ended" in console.file.getvalue()
+    assert "when it ended" in shown.getvalue()
 
 
 def test_it_goes_on_until_the_exit_handler_is_done(server, monkeypatch):

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,17 +48,21 @@ class Located(pd.DataFrame):
 
 def _located() -> pd.DataFrame:
     frame = Located({"a": [1.5, 2.5]})
-    frame.place = "Oslo"
+    frame.place = "Oslo"  # type: ignore[attr-defined]
     return frame
 
 
-def _nan_texts() -> Iterator[tuple[str, pd.StringDtype]]:
+def _nan_texts() -> Iterator[tuple[str, Any]]:
     """Text whose missing value is not-a-number: pandas 2.2 had one storage of it, later versions have two."""
     if pd.__version__ < "2.3":
         yield "text-nan-pyarrow", pd.StringDtype("pyarrow_numpy")
     else:
         yield "text-nan-python", pd.StringDtype("python", na_value=np.nan)
         yield "text-nan-pyarrow", pd.StringDtype("pyarrow", na_value=np.nan)
+
+
+def _arrow(values: Any, kind: pa.DataType) -> Any:
+    return pd.array(values, pd.ArrowDtype(kind))
 
 
 COLUMNS = {
@@ -77,12 +82,12 @@ COLUMNS = {
     "nullable-int": pd.array([1, None, 3, 4], "Int64"),
     "nullable-float": pd.array([1.5, None, 3, 4], "Float32"),
     "nullable-bool": pd.array([True, None, False, True], "boolean"),
-    "arrow-int": pd.array([1, None, 3, 4], pd.ArrowDtype(pa.int32())),
-    "arrow-list": pd.array([[1], None, [], [2, 3]], pd.ArrowDtype(pa.list_(pa.int64()))),
-    "arrow-decimal": pd.array([Decimal("1.5"), None] * 2, pd.ArrowDtype(pa.decimal128(5, 2))),
-    "arrow-date": pd.array([dt.date(2020, 1, 1), None] * 2, pd.ArrowDtype(pa.date32())),
-    "arrow-zoned": pd.array(list(DAYS.tz_localize("UTC")), pd.ArrowDtype(pa.timestamp("us", "UTC"))),
-    "arrow-dictionary": pd.array(["a", "b", None, "a"], pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))),
+    "arrow-int": _arrow([1, None, 3, 4], pa.int32()),
+    "arrow-list": _arrow([[1], None, [], [2, 3]], pa.list_(pa.int64())),
+    "arrow-decimal": _arrow([Decimal("1.5"), None] * 2, pa.decimal128(5, 2)),
+    "arrow-date": _arrow([dt.date(2020, 1, 1), None] * 2, pa.date32()),
+    "arrow-zoned": _arrow(list(DAYS.tz_localize("UTC")), pa.timestamp("us", "UTC")),
+    "arrow-dictionary": _arrow(["a", "b", None, "a"], pa.dictionary(pa.int8(), pa.string())),
     "dates": DAYS.array,
     "dates-s": DAYS.as_unit("s").array,
     "dates-zoned": DAYS.tz_localize("Europe/Oslo").array,
@@ -138,6 +143,7 @@ def assert_same_index(got: pd.Index, wanted: pd.Index) -> None:
     assert got.names == wanted.names
     assert getattr(got, "freq", None) == getattr(wanted, "freq", None)
     if isinstance(wanted, pd.MultiIndex):
+        assert isinstance(got, pd.MultiIndex)
         for one, other in zip(got.levels, wanted.levels, strict=True):
             assert_same_index(one, other)
 

@@ -60,7 +60,7 @@ class Plan:
         self.failed = self.failed or call
         # What takes a descriptor cannot name a file, as in the standard library.
         error = OSError(self._code, os.strerror(self._code), path)
-        error.call = call
+        error.call = call  # type: ignore[attr-defined]  # A class of our own would not be a FileNotFoundError.
         raise error
 
 

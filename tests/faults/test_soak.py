@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bodega
-from bodega.memory import files, ledger, pool
+from bodega.memory import drafts, ledger, pool
 from bodega.tiers.directory import DirectoryTier
 
 LONG = bool(os.environ.get("BODEGA_STRESS"))
@@ -98,7 +98,7 @@ def test_a_sweep_in_the_middle_of_a_put_counts_what_is_being_written(store):
     store.put("small", 1)
     before = store.usage().used
     size = 2 << 20
-    with files.Draft(store._root, DirectoryTier(store._root).admission, "x") as draft:
+    with drafts.Draft(store._root, DirectoryTier(store._root).admission, "x") as draft:
         draft.begin(size)
         draft.write(0, [memoryview(bytes(size // 2))])
         store.sweep()

@@ -26,7 +26,7 @@ from bodega.tiers.eviction import Eviction
 from bodega.tiers.stored import sealed
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _injection import ERRNOS, Plan, failing
+from _injection import ERRNOS, Call, Plan, failing
 from _values import bytes_on_disk, check, checksum, make
 
 sys.path.pop(0)
@@ -244,7 +244,8 @@ def is_clear(error, code):
     if not isinstance(error, OSError) or error.errno != code:
         return False
     # A full file system is `StoreFull`; that it refuses an unlink as well is not to be expected of any.
-    return error.filename is not None and not (code == errno.ENOSPC and error.call.allocates)
+    call: Call = error.call  # type: ignore[attr-defined]
+    return error.filename is not None and not (code == errno.ENOSPC and call.allocates)
 
 
 def counter_of(store, name):
@@ -333,6 +334,7 @@ def test_what_can_only_be_mapped_for_reading_can_go_to_another_tier(root, tmp_pa
     monkeypatch.setattr(lease, "_map", only_for_reading)
     with pytest.warns(RuntimeWarning, match="cannot be mapped writable"):
         stored = store._stack.top.open("default", "x")
+    assert stored is not None
     other._stack.top.upload("default", "x", sealed(stored.header, stored.data))
     monkeypatch.undo()
     assert check(other.get("x"), "x") == 1

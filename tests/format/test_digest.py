@@ -22,7 +22,8 @@ def test_a_put_computes_no_digest():
     data = make([b"a" * 100], b"stream")
     assert digests_of(data) == bytes(48)
     assert not layout.is_sealed(digests_of(data))
-    assert not layout.verify(*parse(data), reader(data), "x")
+    header, description = parse(data)
+    assert not layout.verify(header, description, reader(data), "x")
 
 
 def test_the_digest_is_what_the_documentation_says():
@@ -112,7 +113,8 @@ def test_buffers_are_digested_as_they_are_written():
     digests.stream.update(b"stream")
     for _ in range(2):  # A write that failed is tried again.
         watched = digests.watch(0, layout.Pieces(3, parts))
-        assert b"".join(watched.parts()) == b"abc"
-        assert digests.watch(1, memoryview(b"d")) == b"d"
+        assert isinstance(watched, layout.Pieces) and b"".join(watched.parts()) == b"abc"
+        second = digests.watch(1, memoryview(b"d"))
+        assert isinstance(second, memoryview) and second.tobytes() == b"d"
     data = make([b"abc", b"d"], b"stream", sealed=True)
     assert digests.block(IDENTITY, parse(data)[1].encoded_text, 6, [3, 1]) == digests_of(data)

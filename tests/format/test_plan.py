@@ -41,7 +41,7 @@ def test_a_stream_that_was_written_as_it_was_made_lies_in_front(lengths, stream_
         IDENTITY, text, lengths, segment=SEGMENT, stream=layout.Stream(stream_length, zlib.crc32(stream)),
         written=layout.HEADER_SIZE + stream_length,
     )  # fmt: skip
-    data = written(made, list(map(memoryview, buffers)), into=bytes(layout.HEADER_SIZE) + stream)
+    data = written(made, [memoryview(buffer) for buffer in buffers], into=bytes(layout.HEADER_SIZE) + stream)
     header, description = parse(data)
     assert header.stream_offset == layout.HEADER_SIZE
     assert header.digests_offset + header.digests_length == header.total == len(data)

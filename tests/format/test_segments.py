@@ -1,6 +1,7 @@
 """Where buffers may lie. Nothing opens foreign segments yet; what an object may say of them is settled all the same."""
 
 import struct
+from typing import Any
 
 import pytest
 from tests.format._objects import SEGMENT, make, make_good, parse
@@ -62,7 +63,7 @@ def test_parts_may_lie_in_the_own_segment():
     assert bytes(description.views(memoryview(joined))[0]) == b"b" * PAGE + b"a" * PAGE + b"c" * 100
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "nine foreign segments": dict(buffers=[(at(128, 1),)], segments=OTHERS),
     "a segment that is not named": dict(buffers=[(at(128, 1, segment=2),)], segments=OTHERS[:1]),
     "a segment where none is named": dict(buffers=[(at(128, 1),)]),

@@ -108,7 +108,8 @@ class KedroProject:
     def command(self, *arguments: str, code: int = 0) -> Result:
         """What ``kedro bodega`` prints, in this process."""
         # The click that Kedro 1.0 allows mixes both streams unless it is told otherwise.
-        runner = CliRunner(**{"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {})
+        apart: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+        runner = CliRunner(**apart)
         result = runner.invoke(bodega_command, list(arguments), obj=bootstrap_project(self.path))
         assert result.exit_code == code, (result.output, result.exception)
         return result

@@ -78,7 +78,7 @@ def test_a_pipeline_without_nodes_is_refused() -> None:
 
 def test_an_unknown_grouping_is_refused() -> None:
     with pytest.raises(PlanError, match="'nodes' is not known: it is one of node, namespace, tag, auto"):
-        make_plan(DIAMOND, "nodes")
+        make_plan(DIAMOND, "nodes")  # type: ignore[arg-type]
 
 
 # By namespace and tag

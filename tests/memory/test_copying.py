@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.memory import files
+from bodega.memory import drafts
 from bodega.memory.copying import WORTH_IT, copy_mapped
 from bodega.memory.filesystems import FileSystem
 
@@ -38,7 +38,7 @@ def test_a_store_on_huge_pages_overwrites_through_a_mapping(root, monkeypatch, v
         copied.append(offset)
         return copy_mapped(descriptor, offset, views)
 
-    monkeypatch.setattr(files, "copy_mapped", watched)
+    monkeypatch.setattr(drafts, "copy_mapped", watched)
     store = bodega.open(root, verify=verify)
     size = 2 * WORTH_IT
     for number in range(4):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bodega.codecs import encode
-from bodega.memory import files, ledger, locks, pool
+from bodega.memory import drafts, files, ledger, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import leftovers, sweep
 from bodega.tiers.directory import SMALL, DirectoryTier
@@ -142,7 +142,7 @@ class Walk:
             return
         value = self.new_array()
         stack = ExitStack()
-        draft = stack.enter_context(files.Draft(self.root, self.tier.admission, "raw"))
+        draft = stack.enter_context(drafts.Draft(self.root, self.tier.admission, "raw"))
         draft.begin(value.nbytes)
         # Counted from the first write on, or not before it is published.
         half = value.nbytes // 2 if value.nbytes < pool.MINIMUM_SIZE else max(value.nbytes // 2, pool.MINIMUM_SIZE)
@@ -163,8 +163,8 @@ class Walk:
         warm = pool.take(self.root, self.chance.choice(SIZES))
         if warm is None:
             return
-        assert not self.is_leased(os.fstat(warm.descriptor).st_ino)
-        os.pwrite(warm.descriptor, os.urandom(64) * (warm.size // 64), 0)
+        assert not self.is_leased(os.fstat(warm.descriptor.number).st_ino)
+        os.pwrite(warm.descriptor.number, os.urandom(64) * (warm.size // 64), 0)
         self.taken.append(warm)
         self.counts["taken"] += 1
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega.memory import files, locks, pool
+from bodega.memory import drafts, files, locks, pool
 from bodega.memory.root import open_root
 from bodega.memory.sweep import sweep
 from bodega.tiers.directory import DirectoryTier
@@ -40,7 +40,7 @@ def test_a_reader_compares_the_name_only_under_the_lock(store, monkeypatch):
             store.put("y", uniform(3.0))
         return real(descriptor)
 
-    monkeypatch.setattr(files.locks, "try_shared", replace_first)
+    monkeypatch.setattr(locks, "try_shared", replace_first)
     assert store.get("x").max() == 2.0
 
 
@@ -88,8 +88,8 @@ def test_the_lease_survives_in_a_forked_child(store):
     descriptor = pool.seize(f"{store._root.runs}/default/x")
     assert descriptor is not None
     locks.release(descriptor)
-    for descriptor in (*ready, *finish):
-        os.close(descriptor)
+    for number in (*ready, *finish):
+        os.close(number)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="the table of locks is of Linux")
@@ -126,7 +126,7 @@ def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
 def test_an_exclusive_lock_ends_although_its_open_file_lives_on(store):
     """A child that was forked past Python, as by a C library, keeps a copy that no hook closes."""
     with locks.Exclusive(f"{store._root.locks}/test", "A test") as descriptor:
-        copy = os.dup(descriptor)
+        copy = os.dup(descriptor.number)
     other = os.open(f"{store._root.locks}/test", os.O_RDWR)
     try:
         assert locks.try_exclusive(other)
@@ -145,7 +145,7 @@ def test_a_segment_that_moved_before_it_was_locked_is_not_taken(store, monkeypat
         os.rename(path, f"{store._root.tmp}/moved")
         return real(descriptor)
 
-    monkeypatch.setattr(pool.locks, "try_exclusive", move_first)
+    monkeypatch.setattr(locks, "try_exclusive", move_first)
     assert pool.seize(path) is None
 
 
@@ -181,7 +181,7 @@ def test_a_sweep_leaves_what_opening_a_store_tries(store):
 
 
 def test_a_sweep_leaves_what_is_being_written(store):
-    with files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft:
+    with drafts.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft:
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
         assert sweep(store._root).files == 0
@@ -192,7 +192,7 @@ def test_a_sweep_leaves_what_is_being_written(store):
 def test_a_draft_that_fails_leaves_nothing(store):
     with (
         pytest.raises(ZeroDivisionError),
-        files.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft,
+        drafts.Draft(store._root, DirectoryTier(store._root).admission, "raw") as draft,
     ):
         draft.begin(10)
         draft.write(0, [memoryview(b"0123456789")])
@@ -220,6 +220,7 @@ def test_a_stopped_holder_costs_the_deadline_only(store, monkeypatch):
     store.put("x", 1)
     with ThreadPoolExecutor(1) as other:
         descriptor = other.submit(pool.seize, f"{store._root.runs}/default/x").result()
+    assert descriptor is not None
     with pytest.raises(bodega.StoreBusy, match="locked by another process"):
         store.get("x")
     locks.release(descriptor)

@@ -27,6 +27,7 @@ with scratch("bodega-life-", sys.argv[1]) as folder:
 def owner(tmp_path):
     """A process with a folder and a server, and the server's number."""
     process = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     yield process, int(process.stdout.readline())
     process.kill()
     process.wait()

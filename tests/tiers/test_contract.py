@@ -100,17 +100,18 @@ class TestObjectStorage(testing.TierContract):
         return ObjectStorageTier(s3_url, s3_options)
 
 
+def raw(tier):
+    """The raw bytes of the objects of a folder."""
+    return testing.raw_files(tier.root.runs)
+
+
 def test_memory_is_a_dict(fresh):
-    machine = testing.tier_machine(
-        lambda: DirectoryTier(open_root(fresh(memory=True))), lambda tier: testing.raw_files(tier.root.runs)
-    )
+    machine = testing.tier_machine(lambda: DirectoryTier(open_root(fresh(memory=True))), raw)
     run_state_machine_as_test(machine, settings=stateful(25, 1000))
 
 
 def test_a_disk_is_a_dict(fresh):
-    machine = testing.tier_machine(
-        lambda: DirectoryTier(open_root(fresh(), warm=False)), lambda tier: testing.raw_files(tier.root.runs)
-    )
+    machine = testing.tier_machine(lambda: DirectoryTier(open_root(fresh(), warm=False)), raw)
     run_state_machine_as_test(machine, settings=stateful(15, 300))
 
 
@@ -220,7 +221,8 @@ def test_a_damaged_object_gets_no_seal_on_its_way(root, byte):
     with below.begin("r", "x", seal=byte == 10) as writer:
         writer.put(lambda sink: bodega.codecs.encode(b"x" * 1000, sink))
         writer.publish()
-    stored = below.fetch("r", "x")
+    stored = below.open("r", "x")
+    assert stored is not None
     stored.data[byte] ^= 1
     stored = stored._replace(header=layout.parse_header(stored.data, len(stored.data), ""))
     with pytest.raises(bodega.LayoutError, match="checksum"):

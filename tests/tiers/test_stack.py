@@ -5,13 +5,13 @@ import multiprocessing
 import os
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -564,10 +564,9 @@ def test_no_setting_is_lost_among_processes_that_open_at_once(root, tmp_path):
         for number in range(40):
             place = root / f"root-{number:02}"
             for process in processes:
-                process.stdin.write(f"{place}\n")
-                process.stdin.flush()
+                print(place, file=process.stdin, flush=True)
             for process in processes:
-                assert process.stdout.readline() == "\n"
+                assert process.stdout is not None and process.stdout.readline() == "\n"
             known = json.loads((place / "store.json").read_text())
             assert (known["capacity"], len(known["spill"])) == ("8MiB", 1)
     finally:
@@ -729,7 +728,7 @@ def test_many_processes_move_the_same_objects(root, disk):
     victim = context.Process(target=_churn, args=(root, disk, 99, 30.0))
     victim.start()
     time.sleep(1.5)
-    os.kill(victim.pid, signal.SIGKILL)
+    victim.kill()
     for process in [*processes, victim]:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
@@ -800,8 +799,9 @@ def test_a_lower_folder_that_is_not_understood_is_refused(root, tmp_path, spill)
 
 @pytest.mark.parametrize("option", ["group", "verify"])
 def test_a_text_is_no_yes(root, option):
+    wrong: dict[str, Any] = {option: "no"}
     with pytest.raises(SettingsError, match=f"{option}= is True or False"):
-        bodega.open(root, **{option: "no"})
+        bodega.open(root, **wrong)
 
 
 def test_a_handle_with_tiers_of_its_own_moves_nothing_that_others_put(root, tmp_path):

@@ -7,11 +7,17 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
-    "argo-manifests": "bodega_bench.cluster.manifests",
-    "argo-report": "bodega_bench.cluster.report",
+    "micro": "bodega_bench.micro.arrays",
+    "against": "bodega_bench.micro.against",
+    "values": "bodega_bench.micro.values",
+    "scale": "bodega_bench.micro.scale",
+    "tiers": "bodega_bench.micro.tiers",
+    "store": "bodega_bench.store.command",
     "pipeline": "bodega_bench.pipeline.command",
     "report": "bodega_bench.pipeline.command",
-    "store": "bodega_bench.store.command",
+    "runners": "bodega_bench.pipeline.runners",
+    "argo-manifests": "bodega_bench.cluster.manifests",
+    "argo-report": "bodega_bench.cluster.report",
 }
 """The module of each."""
 
@@ -33,8 +39,10 @@ def bench() -> None:
 
     \b
     Examples:
-      bodega bench pipeline                   a Kedro pipeline through every medium
-      bodega bench report                     its reports, made again
+      bodega bench micro                      put and get, beside the limits of this machine
+      bodega bench against HEAD~20            what this checkout costs beside an older commit
       bodega bench store                      put and get, beside other systems
       bodega bench store --sizes 1KiB,1MiB    small objects only
+      bodega bench pipeline                   a Kedro pipeline through every medium
+      bodega bench report                     its reports, made again
     """

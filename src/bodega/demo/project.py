@@ -29,7 +29,10 @@ _SAMPLE_EVERY = 0.02
 
 
 class NodeFailed(BodegaError, RuntimeError):
-    """The process of a node ended with an error (``status``); the message ends with what it printed last."""
+    """The process of a node ended with an error; the message ends with what it printed last."""
+
+    status: int
+    """Exit status of the process; the negative number of a signal where one ended it."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ _look_at = 1024
 
 def anchor_of(status: os.stat_result) -> Mapping | None:
     """What holds the shared lock of a file in this process already, for as long as it is held on to."""
+    # The reference is held from here on: an anchor that this process lets go of a moment later keeps its lock for the caller.
     found = _living((status.st_dev, status.st_ino))
     return found if found is not None and found.is_anchor else None
 
@@ -81,8 +82,12 @@ def lease(
         capabilities: of the root that the file is in.
         anchor: what `anchor_of` said, if anything.
     """
+    # The lock is there before the mapping, and stays when the caller closes the descriptor: it belongs to the open file,
+    # which the mapping keeps. At no moment can anybody have the exclusive lock and rewrite what is mapped.
     mapping, key = map_private(descriptor, length, capabilities), (status.st_dev, status.st_ino)
     if anchor is None and _living(key) is not None:
+        # The second one in this process. Its own lock passes to an anchor, which the mappings after it hold as well. The
+        # first keeps its own, since nothing can be added to it: whoever has it may be letting go of it at this moment.
         with suppress(OSError):  # Without one this mapping keeps the lock by itself.
             anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
             anchor.is_anchor = True
@@ -123,7 +128,8 @@ def _map(descriptor: int, length: int, protection: int, capabilities: Capabiliti
     if capabilities.trackfd and sys.version_info >= (3, 13):
         return Mapping(descriptor, length, flags=flags, prot=protection, trackfd=False)
     if capabilities.overlay and protection == _READ_WRITE:
-        # This object owns the address range and its unmapping; the file is laid over it by hand.
+        # This object owns the address range and its unmapping; the file is laid over it by hand. The range is taken until
+        # then, so that no other thread's mapping can lie where this one goes.
         mapping = Mapping(-1, length, flags=flags | mmap.MAP_ANONYMOUS, prot=protection)
         view = ctypes.c_char.from_buffer(mapping)
         address = ctypes.addressof(view)

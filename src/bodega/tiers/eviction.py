@@ -56,7 +56,7 @@ class Admission:
         self._unlimited_until = 0.0
 
     def fits(self, nbytes: int, total: int) -> bool:
-        """Whether the root may grow by some bytes, to a total, without a look at the machine; see `files.Admission`."""
+        """Whether the root may grow by some bytes, to a total, without a look at the machine; see `bodega.memory.drafts.Admission`."""
         if self._unchecked + nbytes >= _UNCHECKED or total > self.capacity:
             return False
         self._unchecked += nbytes

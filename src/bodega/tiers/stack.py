@@ -99,16 +99,7 @@ class TierStack:
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
         """
-        if not self.lower:
-            if persist:
-                raise self._nothing_durable(name)
-            with self.top.begin(run, name) as writer:
-                info = writer.put(encode)
-                writer.publish()
-            return info
-        self.transfers.own(run)
-        for tier in self.lower:
-            tier.check(run, name)
+        self._check(run, name, persist)
         try:
             return self._put(self.top, run, name, encode, persist)
         except StoreFull as error:
@@ -139,11 +130,7 @@ class TierStack:
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
         """
-        if persist and not self.lower:
-            raise self._nothing_durable(name)
-        self.transfers.own(run)
-        for tier in self.lower:
-            tier.check(run, name)
+        self._check(run, name, persist)
         return self._grow(run, name, persist)
 
     def _grow(self, run: str, name: str, persist: bool) -> Growth:
@@ -153,6 +140,14 @@ class TierStack:
             info = growing.finish(sent)
             self._publish(growing, growing.folder, run, name, persist)
         return info
+
+    def _check(self, run: str, name: str, persist: bool) -> None:
+        """Look at what can be known to fail before anything is written; the run's objects may move from here on."""
+        if persist and not self.lower:
+            raise self._nothing_durable(name)
+        self.transfers.own(run)
+        for tier in self.lower:
+            tier.check(run, name)
 
     def persist(self, run: str, name: str) -> None:
         """Copy an object to the durable tier.

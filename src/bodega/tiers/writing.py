@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bodega import layout
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, NotShareable, StoreFull
-from bodega.memory import files, locks, pool
+from bodega.memory import locks, pool
+from bodega.memory.drafts import Draft
 from bodega.settings import current_task
 from bodega.tiers.base import Fetch
 
@@ -231,7 +232,7 @@ class FolderWriter:
     ) -> None:
         self._admission, self._tier, self._run, self._name = admission, tier, run, name
         self._place, self._durable = place, durable
-        self._draft = files.Draft(admission.root, admission, name, place)
+        self._draft = Draft(admission.root, admission, name, place)
         self._composition = Composition(self._draft, seal=seal)
 
     def __enter__(self) -> FolderWriter:  # noqa: PYI034 - Self is of Python 3.11
@@ -262,7 +263,7 @@ class FolderWriter:
         Raises:
             StoreFull: it does not fit.
         """
-        return self.finish(encode(self._composition))
+        return self._composition.finish(self._tier, self._run, self._name, encode(self._composition))
 
     def begin(self) -> None:
         """Begin to write a value whose buffers come one after the other."""
@@ -300,7 +301,7 @@ class FolderWriter:
         copy(fetch, self._draft, self._run, self._name, self._place[1])
 
     def publish(self) -> None:
-        """Let the name stand for what was written; see `files.Draft.publish`.
+        """Let the name stand for what was written; see `bodega.memory.drafts.Draft.publish`.
 
         Raises:
             LayoutError: there is a folder in its place.

@@ -14,7 +14,7 @@ import pytest
 from tests.kedro.conftest import KedroProject
 
 from bodega.errors import ImageError
-from bodega.kubernetes.image import dockerfile, dockerignore, find_requirements
+from bodega.kubernetes.image import Installer, dockerfile, dockerignore, find_requirements
 
 RECORDER = """\
 #!{python}
@@ -233,7 +233,7 @@ TABLE = "[project]\nname = 'shop'\ndependencies = ['kedro']\n"
     ],
 )
 def test_requirements_are_found_where_a_project_keeps_them(
-    tmp_path: Path, files: dict[str, str], asked: str | None, file: str, installer: str
+    tmp_path: Path, files: dict[str, str], asked: Installer | None, file: str, installer: str
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -526,7 +526,7 @@ def test_a_module_that_does_not_import_is_one_sentence(well, text) -> None:
 
 
 def test_every_code_is_in_the_documentation() -> None:
-    sources = [Path(module.__file__).read_text() for module in (data, deployment, plan, session)]
+    sources = [Path(str(module.__file__)).read_text() for module in (data, deployment, plan, session)]
     codes = {
         code
         for text in sources

@@ -1,5 +1,7 @@
 """The parameters of a finished node, which have to be those of the run that wants to skip it."""
 
+from typing import Any
+
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node
@@ -20,11 +22,12 @@ def digest(value):
 
 
 def test_keys_of_several_types_can_be_recorded(root):
-    values = {"params:filling": MemoryDataset({"None": ["a"], 0: ["b"]}), "text": MemoryDataset("text")}
+    values: dict[str, Any] = {"params:filling": MemoryDataset({"None": ["a"], 0: ["b"]}), "text": MemoryDataset("text")}
     catalog = DataCatalog(values)
     record = RunRecord(Place(run="some", root=str(root)))
     record.add(MAKE, catalog)
-    assert record.find(MAKE)["parameters"] == digest({0: ["b"], "None": ["a"]})
+    found = record.find(MAKE)
+    assert found is not None and found["parameters"] == digest({0: ["b"], "None": ["a"]})
 
 
 @pytest.mark.parametrize("other", [{"0": ["b"]}, {0: ["c"]}, {0: "b"}, {0: ["b"], 1: []}, None])

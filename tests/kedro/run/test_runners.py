@@ -8,6 +8,7 @@ import operator
 import os
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -206,12 +207,11 @@ def test_no_large_value_is_pickled_between_processes(project, monkeypatch) -> No
     from bodega.kedro.run import workers
 
     sizes = []
-    pickler = workers.ForkingPickler
 
-    class Watched(pickler):
+    class Watched(ForkingPickler):
         @classmethod
         def dumps(cls, *arguments):
-            pickled = pickler.dumps(*arguments)
+            pickled = ForkingPickler.dumps(*arguments)
             sizes.append(len(pickled))
             return pickled
 

@@ -20,11 +20,12 @@ from rich.console import Console
 
 from bodega.commands import print_json
 from bodega.demo.project import Step
-from bodega_bench.pipeline.journal import Measurement
+from bodega_bench.pipeline.measurements import Measurement
 from bodega_bench.pipeline.media import MEDIA
-from bodega_bench.pipeline.showing import as_rich
-from bodega_bench.pipeline.summary import as_json, summarise
-from bodega_bench.pipeline.tables import Table, published_table, seconds_table
+from bodega_bench.pipeline.summary import as_figures, summarise
+from bodega_bench.pipeline.tables import published_table, seconds_table
+from bodega_bench.results import json_option
+from bodega_bench.tables import Table, print_tables
 
 MEDIUM_LABEL = "bodega-bench/medium"
 """The label of a workflow that says which medium it is of."""
@@ -64,8 +65,8 @@ class Run:
     metavar="FILE",
     help="Also write the tables, as Markdown.",
 )
-@click.option("--json", "as_json_document", is_flag=True, help="Print the results as JSON instead of as tables.")
-def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | None, *, as_json_document: bool) -> None:
+@json_option
+def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | None, *, as_json: bool) -> None:
     """Make the benchmark's table of finished Argo workflows.
 
     FILES are workflows as JSON, as 'kubectl get workflows,pods -o json' prints them; - is standard input. With the
@@ -94,12 +95,11 @@ def argo_report(files: tuple[Path, ...], namespace: str | None, output: Path | N
     tables = make_tables(runs)
     if output is not None:
         output.write_text("\n".join(table.as_markdown() for table in tables), encoding="utf-8")
-    if as_json_document:
-        figures = as_json(summarise(_measurements(runs)))
+    if as_json:
+        figures = as_figures(summarise(_measurements(runs)))
         print_json({"runs": [vars(run) for run in runs], "figures": figures})
     else:
-        for table in tables:
-            Console(highlight=False).print(as_rich(table))
+        print_tables(tables, Console(highlight=False))
     click.get_current_context().exit(0 if any(run.phase == "Succeeded" for run in runs) else 1)
 
 
@@ -246,6 +246,7 @@ def make_tables(runs: Sequence[Run]) -> list[Table]:
             "Kubernetes keeps whole seconds. The table above counts those whose seconds are of one kind.",
             ["workflow", "through", "scale", "phase", "seconds", "of", "tasks", "hosts"],
             rows,
+            words=2,
         ),
     ]
     return [table for table in tables if table is not None]

@@ -1,32 +1,39 @@
 """Put and get against the limits of the same machine in the same run: open + map, and pwrite to a fresh file.
 
-Run with ``make bench``. Prints a table and writes ``bench-results/micro.json``; times are medians.
+``bodega bench micro`` (``make bench``).
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import mmap
 import multiprocessing
 import os
 import resource
-import shutil
 import statistics
-import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import bodega
-from bodega_bench.timing import seconds
+from bodega.testing.lifeline import scratch
+from bodega.texts import format_size
+from bodega_bench.formats import duration, ratio
+from bodega_bench.machine import memory_folder
+from bodega_bench.results import finish, json_option, output_option
+from bodega_bench.tables import Table
+from bodega_bench.timing import in_turns, ratio_of_pairs, seconds
 
+_HELD = 50_000
+_MEMORY = "private memory of 4 GB"
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = {"1 KiB": KIB, "64 KiB": 64 * KIB, "1 MiB": MIB, "16 MiB": 16 * MIB, "100 MB": 100_000_000, "1 GiB": 1024 * MIB}
 
@@ -53,40 +60,57 @@ def bare_write(folder: str, data: memoryview) -> None:
 
 def measure(store: bodega.Store) -> list[dict[str, Any]]:
     """One row per size."""
-    folder, rows = str(store.root), []
-    for label, size in track(SIZES.items(), description="sizes"):
-        array = np.random.default_rng(0).integers(0, 255, size, "u1")
-        repeats = max(5, min(300, 400 * MIB // size))
-        names = iter(f"{label} {count}" for count in range(10**9))
-
-        def drop() -> None:
-            for name in store.names():
-                store.delete(name)
-            store.sweep(empty_pool=True)
-
-        # A B A B: the machine's speed drifts.
-        puts, writes = [], []
-        batch = max(1, min(50, 16 * MIB // size))
-        for _ in range(max(1, min(20, repeats))):
-            puts.append(seconds(lambda: store.put(next(names), array), batch))  # noqa: B023 - used at once
-            drop()
-            writes.append(seconds(lambda: bare_write(folder, array.data), batch))  # noqa: B023
-        store.put("x", array)
-        store.put("x", array)
-        warm = seconds(lambda: store.put("x", array), max(3, repeats // 4))  # noqa: B023
-        path = os.path.join(folder, "runs", store.run, "x")
-        gets = seconds(lambda: store.get("x"), repeats * 3)
-        maps = seconds(lambda: bare_map(path), repeats * 3)  # noqa: B023
-        drop()
-        put, write = statistics.median(puts), statistics.median(writes)
-        rows.append(
-            {"object": label, "put": put, "pwrite": write, "put speed of pwrite": write / put, "put warm": warm,
-             "get": gets, "open + map": maps, "get over map": gets / maps}
-        )  # fmt: skip
+    rows = []
+    for label, size in track(SIZES.items(), description="sizes", console=Console(stderr=True), transient=True):
+        rows.append({"object": label, **measure_size(store, size)})
     return rows
 
 
-def measure_frame(store: bodega.Store) -> dict[str, Any]:
+def measure_size(store: bodega.Store, size: int) -> dict[str, float]:
+    """Seconds of each operation with an array of so many bytes, beside what limits it."""
+    folder = str(store.root)
+    array = np.random.default_rng(0).integers(0, 255, size, "u1")
+    repeats = max(5, min(300, 400 * MIB // size))
+    batch = max(1, min(50, 16 * MIB // size))
+    names = (f"array {count}" for count in itertools.count())
+
+    def put() -> float:
+        found = seconds(lambda: store.put(next(names), array), batch)
+        drop()
+        return found
+
+    def drop() -> None:
+        for name in store.names():
+            store.delete(name)
+        store.sweep(empty_pool=True)
+
+    fresh = in_turns(
+        {"put": put, "pwrite": lambda: seconds(lambda: bare_write(folder, array.data), batch)}, min(20, repeats)
+    )
+    for _ in range(2):
+        store.put("x", array)
+    warm = seconds(lambda: store.put("x", array), max(3, repeats // 4))
+    path = os.path.join(folder, "runs", store.run, "x")
+    reads = in_turns(
+        {
+            "get": lambda: seconds(lambda: store.get("x"), repeats),
+            "open + map": lambda: seconds(lambda: bare_map(path), repeats),
+        },
+        3,
+    )
+    drop()
+    return {
+        "put": statistics.median(fresh["put"]),
+        "pwrite": statistics.median(fresh["pwrite"]),
+        "put speed / pwrite's": ratio_of_pairs(fresh["pwrite"], fresh["put"]),
+        "put warm": warm,
+        "get": statistics.median(reads["get"]),
+        "open + map": statistics.median(reads["open + map"]),
+        "get / map": ratio_of_pairs(reads["get"], reads["open + map"]),
+    }
+
+
+def measure_frame(store: bodega.Store) -> dict[str, float]:
     """A frame of 100 MB: ten columns of floats and one of strings."""
     rows = 1_000_000
     frame = pd.DataFrame({f"column {number}": np.random.default_rng(number).random(rows) for number in range(10)})
@@ -98,11 +122,11 @@ def measure_frame(store: bodega.Store) -> dict[str, Any]:
     return {"put": put, "get": get}
 
 
-def measure_held(store: bodega.Store) -> dict[str, Any]:
-    """50,000 objects held at once under a limit of 1,024 descriptors."""
-    count = 50_000
+def measure_held(store: bodega.Store) -> dict[str, float]:
+    """Many objects held at once under a limit of 1,024 descriptors."""
+    count = _HELD
     array = np.zeros(80_000, "u1")  # Just above what is read instead of mapped.
-    for number in track(range(count), description="objects to hold"):
+    for number in range(count):
         store.put(str(number), array)
     alone = seconds(lambda: store.get("7"), 2_000)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -113,11 +137,11 @@ def measure_held(store: bodega.Store) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     del held
     store.drop_run()
-    return {"objects": count, "each": each, "over a plain get": each - alone}
+    return {"each": each, "over a plain get": each - alone}
 
 
-def measure_memory(store: bodega.Store) -> dict[str, Any]:
-    """Private memory that a put and a get of 4 GB add."""
+def measure_memory(store: bodega.Store) -> dict[str, int]:
+    """Bytes of private memory that a put and a get of 4 GB add."""
     # In a process of its own: an earlier peak would hide this one.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         put = fresh.submit(put_peak, store).result()
@@ -127,7 +151,7 @@ def measure_memory(store: bodega.Store) -> dict[str, Any]:
     del value
     store.drop_run()
     store.sweep(empty_pool=True)
-    return {"put, MB besides the object": put / 1e6, "get, MB": get / 1e6}
+    return {"put, besides the object": put, "get": get}
 
 
 def put_peak(store: bodega.Store) -> int:
@@ -145,33 +169,45 @@ def private_bytes() -> int:
     return sum(int(line.split()[1]) * KIB for line in lines if line.startswith(("Private_Dirty", "Private_Clean")))
 
 
-def main() -> None:
-    """Measure, print and keep."""
-    console = Console()
-    parent = tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm")
-    try:
-        store = bodega.open(Path(parent) / "root", run="bench")
+def as_tables(rows: Sequence[Mapping[str, Any]], others: Mapping[str, Mapping[str, float]]) -> list[Table]:
+    """The sizes, and what was measured besides."""
+    header = list(rows[0])
+    sizes = [
+        [row["object"], *(ratio(row[name]) if "/" in name else duration(row[name]) for name in header[1:])]
+        for row in rows
+    ]
+    lines = [
+        [f"{name}: {what}", format_size(value) if name == _MEMORY else duration(value)]
+        for name, facts in others.items()
+        for what, value in facts.items()
+    ]
+    return [
+        Table(
+            "Arrays",
+            "Medians. pwrite: the same bytes to a fresh nameless file; open + map: the least that a read without copying "
+            "can cost; put warm: over an object that was replaced before.",
+            header,
+            sizes,
+        ),
+        Table("Besides", "", ["", ""], lines),
+    ]
+
+
+@click.command()
+@output_option("micro.json")
+@json_option
+def micro(output: Path, *, as_json: bool) -> None:
+    """Put and get beside the limits of this machine.
+
+    Arrays of growing sizes, a frame, many objects held at once, and the memory of 4 GB, beside pwrite to a fresh file
+    and open + map, in the same run.
+    """
+    with scratch("bodega-bench-", memory_folder()) as folder:
+        store = bodega.open(folder / "root", run="bench")
         rows = measure(store)
-        others = {"frame of 100 MB": measure_frame(store), "held": measure_held(store), "4 GB": measure_memory(store)}
-    finally:
-        shutil.rmtree(parent)
-    table = Table(title="Arrays, microseconds")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "object" else "right")
-    for row in rows:
-        table.add_row(*(
-            value if isinstance(value, str) else f"{value:.2f}x" if name in {"put speed of pwrite", "get over map"}
-            else f"{value * 1e6:,.0f}" for name, value in row.items()
-        ))  # fmt: skip
-    console.print(table)
-    for name, facts in others.items():
-        console.print(name, {key: f"{value * 1e6:,.1f} us" if isinstance(value, float) and "MB" not in key else value
-                             for key, value in facts.items()})  # fmt: skip
-    results = Path("bench-results")
-    results.mkdir(exist_ok=True)
-    (results / "micro.json").write_text(json.dumps({"arrays": rows, **others}, indent=2), encoding="utf-8")
-    console.print(f"Written to {results / 'micro.json'}")
-
-
-if __name__ == "__main__":
-    main()
+        others: dict[str, Mapping[str, float]] = {
+            "frame of 100 MB": measure_frame(store),
+            f"{_HELD:,} objects held at once": measure_held(store),
+            _MEMORY: measure_memory(store),
+        }
+    finish("micro", {"arrays": rows, **others}, as_tables(rows, others), output, as_json=as_json)

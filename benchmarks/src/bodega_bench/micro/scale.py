@@ -1,25 +1,26 @@
 """What an operation costs in a store of few and of many names and runs: flat is the same cost wherever it is.
 
-Run with ``make bench-scale``; numbers behind it (``python -m bodega_bench.micro.scale 1000 20000``) are the sizes instead of
-those of the module. Prints a table and writes ``bench-results/scale.json``. Times are medians, ratios to the smallest size.
+``bodega bench scale`` (``make bench-scale``).
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import bodega
+from bodega.testing.lifeline import scratch
+from bodega_bench.formats import duration, ratio
+from bodega_bench.machine import memory_folder
+from bodega_bench.results import finish, json_option, output_option
+from bodega_bench.tables import Table
 from bodega_bench.timing import seconds
 
 SIZES = (1_000, 20_000, 200_000)
@@ -74,35 +75,37 @@ def of_runs(parent: Path, count: int) -> dict[str, float]:
     return row
 
 
-def main() -> None:
-    """Measure, print and keep."""
-    sizes = [int(each) for each in sys.argv[1:]] or list(SIZES)
-    parent = Path(tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm"))
-    tables: list[tuple[str, dict[int, dict[str, float]]]] = []
-    try:
-        for title, measure, counts in (
-            ("In a run of so many names", of_names, sizes),
-            ("Beside so many expired runs", of_runs, [max(10, size // 20) for size in sizes]),
+def as_table(title: str, columns: Mapping[int, Mapping[str, float]]) -> Table:
+    """A column for each size, with the ratio to the smallest."""
+    smallest = next(iter(columns.values()))
+    rows = [
+        [name, *(f"{duration(row[name])} ({ratio(row[name] / smallest[name])}x)" for row in columns.values())]
+        for name in smallest
+    ]
+    return Table(title, "Medians, and how many times the smallest.", ["", *(f"{count:,}" for count in columns)], rows)
+
+
+@click.command()
+@click.argument("sizes", nargs=-1, type=click.IntRange(1))
+@output_option("scale.json")
+@json_option
+def scale(sizes: tuple[int, ...], output: Path, *, as_json: bool) -> None:
+    """Operations in stores of few and of many names and runs.
+
+    SIZES are names of one run; of runs with one name each there are a twentieth. Flat is the same cost at every size.
+
+    \b
+    Examples:
+      bodega bench scale
+      bodega bench scale 1000 20000
+    """
+    counts = sizes or SIZES
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    with scratch("bodega-bench-", memory_folder()) as folder:
+        for title, measure, of in (
+            ("In a run of so many names", of_names, counts),
+            ("Beside so many expired runs", of_runs, [max(10, count // 20) for count in counts]),
         ):
-            tables.append((title, {count: measure(parent, count) for count in track(counts, description=title)}))
-    finally:
-        shutil.rmtree(parent)
-    console = Console()
-    for title, columns in tables:
-        table = Table(title=f"{title}, microseconds")
-        table.add_column("operation", no_wrap=True)
-        smallest, *_ = columns
-        for count in columns:
-            table.add_column(f"{count:,}", justify="right")
-        for name in columns[smallest]:
-            cells = [f"{row[name] * 1e6:,.1f} ({row[name] / columns[smallest][name]:.2f}x)" for row in columns.values()]
-            table.add_row(name, *cells)
-        console.print(table)
-    results = Path("bench-results")
-    results.mkdir(exist_ok=True)
-    (results / "scale.json").write_text(json.dumps(dict(tables), indent=2), encoding="utf-8")
-    console.print(f"Written to {results / 'scale.json'}")
-
-
-if __name__ == "__main__":
-    main()
+            shown = track(of, description=title, console=Console(stderr=True), transient=True)
+            found[title] = {count: measure(folder, count) for count in shown}
+    finish("scale", found, [as_table(*each) for each in found.items()], output, as_json=as_json)

@@ -1,50 +1,43 @@
 # ruff: noqa: SLF001 - single steps of the tiers are timed, which have no public name
 """Warm puts, moves between tiers and many small objects, each against the best that the same machine can do at the same time.
 
-Run with ``make bench-tiers``. Prints a table and writes ``bench-results/tiers.json``; A B A B, medians. S3 is a SeaweedFS server
+``bodega bench tiers`` (``make bench-tiers``). S3 is a SeaweedFS server
 that is started for it; the limit there is obstore alone.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import resource
-import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.progress import track
 
 import bodega
+from bodega.testing.lifeline import scratch
 from bodega.testing.s3_server import find_seaweedfs, seaweedfs
+from bodega.texts import format_size
 from bodega.tiers.eviction import Eviction
-from bodega_bench.timing import seconds
+from bodega_bench.formats import duration
+from bodega_bench.machine import memory_folder
+from bodega_bench.results import finish, json_option, output_option
+from bodega_bench.tables import Table
+from bodega_bench.timing import seconds, timed_in_turns
 
 MIB = 1 << 20
 SIZE = 100_000_000
 LARGE = 1_000_000_000
-
-
-def pairs(rows: list[tuple[str, Callable[[], object]]], repeats: int) -> dict[str, float]:
-    """Median seconds of several actions that take turns."""
-    found: dict[str, list[float]] = {name: [] for name, _ in rows}
-    for _ in range(repeats):
-        for name, action in rows:
-            found[name].append(seconds(action, 1))
-    return {name: statistics.median(values) for name, values in found.items()}
 
 
 def warm_puts(folder: Path) -> dict[str, float]:
@@ -77,16 +70,21 @@ def warm_puts(folder: Path) -> dict[str, float]:
         with ThreadPoolExecutor(2) as threads:
             list(threads.map(lambda at: os.pwrite(descriptor, array.data[at : at + half], at), (0, half)))
 
-    found = pairs(
-        [("put", lambda: store.put("x", array)), ("pwrite", by_pwrite), ("mapping", by_mapping),
-         ("mapping, 2 threads", by_two_threads), ("pwrite, 2 threads", by_two_writers)],
+    found = timed_in_turns(
+        {
+            "put": lambda: store.put("x", array),
+            "pwrite": by_pwrite,
+            "mapping": by_mapping,
+            "mapping, 2 threads": by_two_threads,
+            "pwrite, 2 threads": by_two_writers,
+        },
         15,
-    )  # fmt: skip
+    )
     os.close(descriptor)
     store.drop_run()
     store.sweep(empty_pool=True)
     path.unlink()
-    return found
+    return _medians(found)
 
 
 def disk(folder: Path, below: Path) -> dict[str, float]:
@@ -123,8 +121,7 @@ def disk(folder: Path, below: Path) -> dict[str, float]:
     store.drop_run()
     store.sweep(empty_pool=True)
     plain.unlink()
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    return {**medians, "get from disk": from_disk, "get from memory": from_memory}
+    return {**_medians(found), "get from disk": from_disk, "get from memory": from_memory}
 
 
 def copy(source: Path, target: Path, command: str = "cp") -> None:
@@ -159,14 +156,14 @@ def s3(folder: Path) -> dict[str, float]:
             store.sweep(empty_pool=True)
             with watched_memory() as memory:
                 timed("get from S3", lambda: store.get("x"))
-            found.setdefault("get from S3, MB of memory", []).append(memory[0] / 1e6)
+            found.setdefault("get from S3, bytes of memory", []).append(memory[0])
             store._stack.lower[0].delete("default", "x")
         with watched_memory() as memory:
             store.persist("x")
-        found["persist, MB of memory"] = [memory[0] / 1e6]
+        found["persist, bytes of memory"] = [memory[0]]
         store.drop_run()
         store.sweep(empty_pool=True)
-    return {name: statistics.median(values) for name, values in found.items()}
+    return _medians(found)
 
 
 @contextmanager
@@ -219,46 +216,56 @@ def many(folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def main() -> None:
-    """Measure, print and keep."""
-    console = Console()
-    parent = Path(tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm"))
-    below = Path(tempfile.mkdtemp(prefix="bodega-bench-", dir="/var/tmp"))
-    results: dict[str, Any] = {}
-    try:
-        for name, measure in (
-            ("warm puts of 100 MB", lambda: warm_puts(parent)),
-            ("1 GB and a disk", lambda: disk(parent, below)),
-            ("1 GB and S3", lambda: s3(parent)),
-            ("many objects", lambda: many(parent)),
-        ):
-            if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
-                continue
-            with console.status(name):
-                results[name] = measure()
-            console.print(_table(name, results[name]))
-    finally:
-        shutil.rmtree(parent)
-        shutil.rmtree(below)
-    folder = Path("bench-results")
-    folder.mkdir(exist_ok=True)
-    facts = {"peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "at": time.strftime("%F %T")}
-    (folder / "tiers.json").write_text(json.dumps({**results, "run": facts}, indent=2), encoding="utf-8")
-    console.print(f"Written to {folder / 'tiers.json'}")
+def _medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
-def _table(name: str, facts: dict[str, Any]) -> Table:
-    table = Table(title=name)
+def as_table(title: str, facts: Mapping[str, Any]) -> Table:
+    """A row for each figure; a column for each number of objects, where there are several."""
     columns = facts if isinstance(next(iter(facts.values())), dict) else {"": facts}
-    table.add_column("")
-    for column in columns:
-        table.add_column(column or "milliseconds", justify="right")
-    for row in next(iter(columns.values())):
-        table.add_row(
-            row, *(f"{value[row]:.1f}" if "MB" in row else f"{value[row] * 1e3:.3f}" for value in columns.values())
-        )
-    return table
+    rows = [
+        [
+            row.replace(", bytes of", ","),
+            *(format_size(each[row]) if "bytes" in row else duration(each[row]) for each in columns.values()),
+        ]
+        for row in next(iter(columns.values()))
+    ]
+    return Table(title, "", ["", *(f"{int(column):,} objects" if column else "" for column in columns)], rows)
 
 
-if __name__ == "__main__":
-    main()
+@click.command()
+@click.argument("words", nargs=-1)
+@output_option("tiers.json")
+@json_option
+def tiers(words: tuple[str, ...], output: Path, *, as_json: bool) -> None:
+    """Warm puts, moves between tiers and many small objects.
+
+    Each beside the best that this machine can do at the same time. WORDS choose the parts that have one of them in their
+    name.
+
+    \b
+    Examples:
+      bodega bench tiers
+      bodega bench tiers disk many
+    """
+    parts: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+        "warm puts of 100 MB": lambda folder, _: warm_puts(folder),
+        "1 GB and a disk": disk,
+        "1 GB and S3": lambda folder, _: s3(folder),
+        "many objects": lambda folder, _: many(folder),
+    }
+    chosen = [name for name in parts if not words or any(word in name for word in words)]
+    if not chosen:
+        raise click.UsageError(f"No part has {' or '.join(words)} in its name: there are {'; '.join(parts)}.")
+    found = {}
+    with scratch("bodega-bench-", memory_folder()) as folder, scratch("bodega-bench-", "/var/tmp") as below:
+        for name in track(chosen, description="tiers", console=Console(stderr=True), transient=True):
+            found[name] = parts[name](folder, below)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    finish(
+        "tiers",
+        {**found, "peak memory": peak},
+        [as_table(*each) for each in found.items()],
+        output,
+        as_json=as_json,
+    )

@@ -1,35 +1,34 @@
 """Values of many small parts: put and get beside pickle's own dump to a file and load from it, in the same folder.
 
-Run with ``make bench-values``; words behind it (``python -m bodega_bench.micro.values polars arrow``) choose the rows that have
-one in their name. Prints a table and writes ``bench-results/values.json``. The four steps take turns; times and ratios
-are medians, a ratio that of a pair of neighbours.
+``bodega bench values`` (``make bench-values``).
 """
 
 from __future__ import annotations
 
-import json
 import pickle
-import shutil
 import statistics
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import bodega
-from bodega_bench.timing import seconds
+from bodega.testing.lifeline import scratch
+from bodega_bench.formats import duration, ratio
+from bodega_bench.machine import memory_folder
+from bodega_bench.results import finish, json_option, output_option
+from bodega_bench.tables import Table
+from bodega_bench.timing import ratio_of_pairs, timed_in_turns
 
-MOST = {"put over dump": 2.0, "get over load": 1.5}
+MOST = {"put / dump": 2.0, "get / load": 1.5}
 """Ratios that no row should pass."""
 ROUNDS = 9
 
@@ -99,42 +98,50 @@ def measure(store: bodega.Store, file: Path, value: object) -> dict[str, float]:
         "get": lambda: store.get("x"),
         "load": lambda: pickle.loads(file.read_bytes()),
     }
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(ROUNDS):
-        for name, step in steps.items():
-            taken[name].append(seconds(step, 1))
+    taken = timed_in_turns(steps, ROUNDS)
     row = {name: statistics.median(times) for name, times in taken.items()}
-    for ratio in MOST:
-        ours, theirs = ratio.split(" over ")
-        row[ratio] = statistics.median(a / b for a, b in zip(taken[ours], taken[theirs], strict=True))
-    return row | {"bytes over pickle's": store.info("x").nbytes / file.stat().st_size}
+    for name in MOST:
+        ours, theirs = name.split(" / ")
+        row[name] = ratio_of_pairs(taken[ours], taken[theirs])
+    return row | {"bytes / pickle's": store.info("x").nbytes / file.stat().st_size}
 
 
-def main() -> None:
-    """Measure, print and keep."""
-    console = Console()
-    console.width = max(console.width, 120)
-    chosen = [name for name in CASES if not sys.argv[1:] or any(word in name for word in sys.argv[1:])]
-    parent = Path(tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm"))
-    try:
-        store = bodega.open(parent / "root", run="bench")
-        rows = {name: measure(store, parent / "pickle", CASES[name]()) for name in track(chosen, description="values")}
-    finally:
-        shutil.rmtree(parent)
-    table = Table(title="Values, milliseconds")
-    table.add_column("value", no_wrap=True)
-    for column in next(iter(rows.values()), {}):
-        table.add_column(column, justify="right")
-    for name, row in rows.items():
-        cells = [f"{part:.2f}x" if " " in column else f"{part * 1e3:,.2f}" for column, part in row.items()]
-        slow = any(row[ratio] > most for ratio, most in MOST.items())
-        table.add_row(name, *cells, style="bold" if slow else "")
-    console.print(table)
-    results = Path("bench-results")
-    results.mkdir(exist_ok=True)
-    (results / "values.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    console.print(f"In bold what is over {MOST}. Written to {results / 'values.json'}")
+def as_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """The rows; a ratio that is larger than it should be stands out."""
+    header = list(next(iter(rows.values())))
+    lines = [
+        [name, *(ratio(row[part]) if "/" in part else duration(row[part]) for part in header)]
+        for name, row in rows.items()
+    ]
+    large = {
+        number: 1 + header.index(part)
+        for number, row in enumerate(rows.values())
+        for part, most in MOST.items()
+        if row[part] > most
+    }
+    limits = ", ".join(f"{part} is above {most:g}" for part, most in MOST.items())
+    return Table("Values", f"Medians. It stands out where {limits}.", ["", *header], lines, best=large)
 
 
-if __name__ == "__main__":
-    main()
+@click.command()
+@click.argument("words", nargs=-1)
+@output_option("values.json")
+@json_option
+def values(words: tuple[str, ...], output: Path, *, as_json: bool) -> None:
+    """Values of many small parts, beside pickle.
+
+    WORDS choose the values that have one of them in their name.
+
+    \b
+    Examples:
+      bodega bench values
+      bodega bench values polars Arrow
+    """
+    chosen = [name for name in CASES if not words or any(word in name for word in words)]
+    if not chosen:
+        raise click.UsageError(f"No value has {' or '.join(words)} in its name: there are {'; '.join(CASES)}.")
+    with scratch("bodega-bench-", memory_folder()) as folder:
+        store = bodega.open(folder / "root", run="bench")
+        shown = track(chosen, description="values", console=Console(stderr=True), transient=True)
+        rows = {name: measure(store, folder / "pickle", CASES[name]()) for name in shown}
+    finish("values", {"values": rows}, [as_table(rows)], output, as_json=as_json)

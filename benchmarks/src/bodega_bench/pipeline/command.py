@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,21 +17,21 @@ import click
 from rich.console import Console
 
 from bodega.commands import print_json
-from bodega.errors import did_you_mean
 from bodega.memory.filesystems import filesystem_of
 from bodega.testing.lifeline import scratch
 from bodega.testing.s3_server import Bucket
 from bodega_bench.machine import machine
 from bodega_bench.pipeline.distance import Distance
-from bodega_bench.pipeline.journal import ALL_SCALES, Journal
+from bodega_bench.pipeline.measurements import ALL_SCALES, Measurements
 from bodega_bench.pipeline.media import MEDIA, SOCKET_VARIABLE, Medium
 from bodega_bench.pipeline.places import Places
-from bodega_bench.pipeline.showing import as_rich
+from bodega_bench.results import RESULTS, choose, json_option, now, output_option, typed_command
+from bodega_bench.tables import print_tables
 
 INSTALL = "pip install ./benchmarks (in a checkout of bodega)"
 _NEEDED = ("kedro", "pandas", "pyarrow", "matplotlib", "yaml")
 _SCALES = "1,10,100,500,1000,2000"
-_OUTPUT = Path("bench-results") / "pipeline"
+_OUTPUT = RESULTS / "pipeline"
 _LATENCY, _BANDWIDTH = 20.0, 1000.0
 """Of a distance of which only one is said."""
 _PACKAGES = (
@@ -41,14 +39,6 @@ _PACKAGES = (
 )  # fmt: skip
 _OTHERS = ("vineyard", "vineyard-kedro", "kedro", "pandas", "numpy", "pyarrow")
 """Whose versions matter in the environment of vineyard."""
-_output_option = click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_OUTPUT,
-    show_default=True,
-    help="The folder for report.html, report.md with its plots, results.json and the measurements.",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of as tables.")
 
 
 @click.command(
@@ -65,7 +55,7 @@ Ends with 1 if something failed; what would not fit is left out, with the reason
 @click.option("--media", default=",".join(MEDIA), show_default=True, help="What the tables go through.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Of every measurement.")
 @click.option("--resume", is_flag=True, help="Go on in a folder with measurements: only what it lacks is made.")
-@_output_option
+@output_option("report.html, report.md with its plots, results.json and the measurements", _OUTPUT)
 @click.option("--s3-endpoint", metavar="URL", help="Of an S3 server; Amazon's, if only a bucket is given.")
 @click.option("--s3-bucket", metavar="NAME", help="A bucket to measure with, instead of a server on this machine.")
 @click.option(
@@ -81,7 +71,7 @@ Ends with 1 if something failed; what would not fit is left out, with the reason
     metavar="MBIT",
     help=f"The same, with so many millions of bits a second. [default with --latency: {_BANDWIDTH:g}]",
 )
-@_json_option
+@json_option
 @click.pass_context
 def pipeline(
     ctx: click.Context,
@@ -120,7 +110,7 @@ def pipeline(
         twins = [[each, each.at_a_distance(str(distance))] if each.place == "bucket" else [each] for each in chosen]
         chosen = [each for pair in twins for each in pair]
     output.mkdir(parents=True, exist_ok=True)
-    journal = Journal(output)
+    journal = Measurements(output)
     journal.check(resume=resume)
     must = ctx.get_parameter_source("media") is not click.core.ParameterSource.DEFAULT
     try:
@@ -139,7 +129,7 @@ def pipeline(
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=_OUTPUT)
-@_json_option
+@json_option
 def report(folder: Path, *, as_json: bool) -> None:
     """Make the reports of a benchmark again from its measurements.
 
@@ -160,14 +150,10 @@ def _require(*modules: str) -> None:
 
 
 def _media(names: str) -> list[Medium]:
-    chosen = [name for name in map(str.strip, names.split(",")) if name]
-    for name in chosen:
-        if name not in MEDIA:
-            hint = did_you_mean(name, MEDIA, f"there are {', '.join(MEDIA)}")
-            raise click.BadParameter(f"There is no medium {name!r}: {hint}", param_hint="--media")
+    chosen = choose(names, MEDIA, "medium", "--media")
     if not chosen:
         raise click.BadParameter("Name at least one medium.", param_hint="--media")
-    return [MEDIA[name] for name in dict.fromkeys(chosen)]
+    return [MEDIA[name] for name in chosen]
 
 
 def _scales(numbers: str) -> list[int]:
@@ -211,7 +197,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _measure(
-    places: Places, media: Sequence[Medium], *, scales: Sequence[int], repeats: int, journal: Journal, must: bool
+    places: Places, media: Sequence[Medium], *, scales: Sequence[int], repeats: int, journal: Measurements, must: bool
 ) -> dict[str, str]:
     """Measure what the journal lacks; returns what failed, and why."""
     from bodega_bench.pipeline.running import prepare, run_all
@@ -240,8 +226,8 @@ def _session(media: Sequence[Medium], places: Places, folder: Path) -> dict[str,
     if any(medium.place == "vineyard" for medium in media):
         setup["packages for vineyard"] = _elsewhere(places.vineyard_python)
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["bodega", *sys.argv[1:]]),
+        "when": now(),
+        "command": typed_command(),
         "runs": [_command(medium) for medium in media],
         "setup": setup,
         "machine": {**machine(), "file system of files": filesystem_of(folder).type},
@@ -278,8 +264,6 @@ def _report(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(results)
     else:
-        console = Console(highlight=False)
-        for table in tables:
-            console.print(as_rich(table))
+        print_tables(tables, Console(highlight=False))
     # Where the files are is for people: with --json it must not mix with the output.
     click.echo(f"Written: {folder / 'report.html'}, report.md, results.json", err=as_json)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bodega.texts import format_size
 from bodega_bench.machine import memory_left
-from bodega_bench.pipeline.journal import Measurement
+from bodega_bench.pipeline.measurements import Measurement
 from bodega_bench.pipeline.media import Medium
 
 _PROCESS = 300 << 20

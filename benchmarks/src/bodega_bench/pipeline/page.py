@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from bodega_bench.pipeline.tables import Table
+from bodega_bench.tables import Table
 
 _STYLE = """
 :root { color-scheme: light; --line: #ddd; --quiet: #555; }

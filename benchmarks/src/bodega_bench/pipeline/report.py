@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bodega_bench.pipeline.journal import Journal, JournalError
+from bodega_bench.journal import JournalError
+from bodega_bench.pipeline.measurements import Measurements
 from bodega_bench.pipeline.media import MEDIA, SIMULATED, Medium, find_medium
 from bodega_bench.pipeline.page import page
 from bodega_bench.pipeline.plots import draw_all
-from bodega_bench.pipeline.summary import Cells, as_json, judge, summarise
+from bodega_bench.pipeline.summary import Cells, as_figures, judge, summarise
 from bodega_bench.pipeline.tables import (
-    Table,
     aims_table,
     left_out_table,
     nodes_table,
@@ -22,6 +22,7 @@ from bodega_bench.pipeline.tables import (
     published_table,
     seconds_table,
 )
+from bodega_bench.tables import Table
 
 _TITLE = "The house-prices pipeline through every medium"
 
@@ -35,8 +36,8 @@ def write_reports(folder: Path) -> tuple[dict[str, Any], list[Table]]:
     Raises:
         JournalError: there are no measurements in the folder.
     """
-    journal = Journal(folder)
-    cells = summarise(journal.measurements)
+    journal = Measurements(folder)
+    cells = summarise(journal.all)
     if not cells:
         raise JournalError(f"There are no measurements in {folder}: make some with 'bodega bench pipeline'.")
     media = _media(journal)
@@ -48,7 +49,7 @@ def write_reports(folder: Path) -> tuple[dict[str, Any], list[Table]]:
         "title": _TITLE,
         "sessions": journal.sessions,
         "media": titles,
-        "figures": as_json(cells),
+        "figures": as_figures(cells),
         "aims": [asdict(aim) for aim in judge(cells, titles)],
         "left_out": [
             {"medium": medium, "scale": scale, "reason": reason} for (medium, scale), reason in journal.left_out.items()
@@ -64,10 +65,10 @@ def write_reports(folder: Path) -> tuple[dict[str, Any], list[Table]]:
     return results, tables[:2]
 
 
-def _media(journal: Journal) -> list[Medium]:
+def _media(journal: Measurements) -> list[Medium]:
     """Those that were to be measured, in the order in which they are listed."""
     distance = next((str(each["setup"]["distance"]) for each in journal.sessions if "distance" in each["setup"]), "")
-    names = {each.medium for each in journal.measurements} | {medium for medium, _ in journal.left_out}
+    names = {each.medium for each in journal.all} | {medium for medium, _ in journal.left_out}
     order = [name for near in MEDIA for name in (near, f"{near}{SIMULATED}")]
     return [find_medium(name, distance) for name in order if name in names]
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -24,9 +21,14 @@ import click
 from kedro.framework.hooks import hook_impl
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from bodega.example import copy_example
+from bodega.testing.lifeline import scratch
+from bodega_bench.formats import ratio, seconds, with_range
+from bodega_bench.machine import memory_folder
+from bodega_bench.results import finish, json_option, output_option
+from bodega_bench.tables import Table
+from bodega_bench.timing import ratio_of_pairs, spread, turns
 
 
 class Contender(NamedTuple):
@@ -55,7 +57,6 @@ CONTENDERS = (
 AIMS = {"kedro.runner.ParallelRunner": 1.5, "kedro.runner.SequentialRunner": 1.0}
 """How many times as long as our ParallelRunner these shall take at least."""
 PARTS = {"process": "whole process", "run": "run alone", "cpu": "CPU, all processes"}
-RESULTS = Path("bench-results")
 _REPORT = "BODEGA_BENCH_REPORT"
 _SETTINGS = """
 from bodega_bench.pipeline.runners import Stopwatch
@@ -88,13 +89,10 @@ def measure(project: Path, contender: Contender, multiplier: int) -> dict[str, f
     Raises:
         click.ClickException: it failed; the message is what it printed.
     """
-    root = tempfile.mkdtemp(prefix="bodega-bench-", dir="/dev/shm")
-    try:
+    with scratch("bodega-bench-", memory_folder()) as root:
         if contender.again:
-            _kedro_run(project, contender, multiplier, root)
-        return _kedro_run(project, contender, multiplier, root)
-    finally:
-        shutil.rmtree(root)
+            _kedro_run(project, contender, multiplier, str(root))
+        return _kedro_run(project, contender, multiplier, str(root))
 
 
 def _kedro_run(project: Path, contender: Contender, multiplier: int, root: str) -> dict[str, float]:
@@ -120,96 +118,63 @@ def _kedro_run(project: Path, contender: Contender, multiplier: int, root: str) 
     return {"process": process, "run": json.loads(report.read_text(encoding="ascii")), "cpu": cpu}
 
 
-def summarise(times: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Medians by contender and part, and how many times as long as our ParallelRunner each took in the same turn."""
+def summarise(times: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By contender and part the spread, and how many times as long as our ParallelRunner it took in the same turn."""
     return {
-        "seconds": times,
-        "medians": {
-            label: {part: statistics.median(each[part] for each in runs) for part in PARTS}
-            for label, runs in times.items()
-        },
-        "ratios": {
-            label: {
-                part: statistics.median(
-                    each[part] / ours[part] for each, ours in zip(runs, times[OURS.label], strict=True)
-                )
-                for part in PARTS
+        label: {
+            part: {
+                **asdict(spread(each[part] for each in runs)),
+                "ratio": ratio_of_pairs((each[part] for each in runs), (each[part] for each in times[OURS.label])),
             }
-            for label, runs in times.items()
-        },
+            for part in PARTS
+        }
+        for label, runs in times.items()
     }
 
 
-def as_table(summary: dict[str, Any], title: str) -> Table:
+def as_table(summary: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str) -> Table:
     """One row per contender: median, range and ratio of each part."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("runner", no_wrap=True)
-    for heading in PARTS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("ratio", justify="right", no_wrap=True)
-    for runner, runs in summary["seconds"].items():
+    rows = []
+    for runner, parts in summary.items():
         cells = []
         for part in PARTS:
-            seconds = [each[part] for each in runs]
-            cells += [
-                f"{summary['medians'][runner][part]:.2f} ({min(seconds):.2f} - {max(seconds):.2f})",
-                f"{summary['ratios'][runner][part]:.2f}",
-            ]
-        table.add_row(runner, *cells)
-    return table
+            figures = (seconds(parts[part][key], digits=2) for key in ("median", "lowest", "highest"))
+            cells += [with_range(*figures), ratio(parts[part]["ratio"])]
+        rows.append([runner, *cells])
+    note = (
+        f"Seconds, medians (lowest to highest); ratios to {OURS.label} in the same turn. It should take "
+        + ", ".join(f"{runner} {aim:g} times as long" for runner, aim in AIMS.items())
+        + " at least, as a whole process."
+    )
+    header = ["runner", *(cell for heading in PARTS.values() for cell in (heading, "ratio"))]
+    return Table(title, note, header, rows)
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("bodega", "kedro", "numpy", "pandas", "pyarrow")},
-    }
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  python -m bodega_bench.pipeline.runners
-  python -m bodega_bench.pipeline.runners --multiplier 10 --repeats 9
-"""
-)
+@click.command()
 @click.option("--multiplier", type=click.IntRange(1), default=100, show_default=True, help="Times the 1,460 houses.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of each runner.")
-def main(multiplier: int, repeats: int) -> None:
-    """Time the house-prices example under Kedro's runners and bodega's, and write bench-results/runners.json.
+@output_option("runners.json")
+@json_option
+def runners(multiplier: int, repeats: int, output: Path, *, as_json: bool) -> None:
+    """The example under Kedro's runners and bodega's.
 
     Each run is a fresh process. Ratios are to bodega's ParallelRunner: above 1 means slower than it.
+
+    \b
+    Examples:
+      bodega bench runners
+      bodega bench runners --multiplier 10 --repeats 9
     """
-    console = Console()
-    machine = _machine()
-    times: dict[str, list[dict[str, float]]] = {contender.label: [] for contender in CONTENDERS}
-    with tempfile.TemporaryDirectory(prefix="bodega-bench-") as folder:
-        project = copy_example(Path(folder) / "project")
+    with scratch("bodega-bench-") as folder:
+        project = copy_example(folder / "project")
         with (project / "src" / "house_prices" / "settings.py").open("a", encoding="utf-8") as settings:
             settings.write(_SETTINGS)
         for contender in CONTENDERS:
             measure(project, contender, 1)  # Bytecode and libraries are in the caches from here on.
-        for contender in track(CONTENDERS * repeats, description="kedro run", console=console):
+        times: dict[str, list[dict[str, float]]] = {contender.label: [] for contender in CONTENDERS}
+        order = list(turns(CONTENDERS, repeats))
+        for _, contender in track(order, description="kedro run", console=Console(stderr=True), transient=True):
             times[contender.label].append(measure(project, contender, multiplier))
     summary = summarise(times)
-    title = (
-        f"House prices x{multiplier}: medians of {repeats} turns, seconds (fastest - slowest), ratios to {OURS.label}"
-    )
-    console.print(as_table(summary, title))
-    for runner, aim in AIMS.items():
-        ratio = summary["ratios"][runner]["process"]
-        console.print(
-            f"{runner} takes {ratio:.2f} times as long; the aim is {aim}: {'met' if ratio >= aim else 'MISSED'}."
-        )
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "runners.json"
-    facts = {"multiplier": multiplier, "repeats": repeats, "machine": machine, **summary}
-    path.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-    console.print(f"Written to {path}")
-
-
-if __name__ == "__main__":
-    main()
+    facts = {"multiplier": multiplier, "repeats": repeats, "seconds": times, "runners": summary}
+    finish("runners", facts, [as_table(summary, f"House prices x{multiplier}")], output, as_json=as_json)

@@ -1,9 +1,9 @@
-"""Takes the turns: every medium once, then again beginning with another one, for the speed of a machine drifts."""
+"""Has the pipeline run through every medium, in turns."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +13,12 @@ from rich.console import Console
 from bodega.demo.project import NodeFailed, Project, Step
 from bodega_bench.environments import Unavailable
 from bodega_bench.pipeline.guard import warm, why_not
-from bodega_bench.pipeline.journal import Journal, Measurement
+from bodega_bench.pipeline.measurements import Measurement, Measurements
 from bodega_bench.pipeline.media import Medium
 from bodega_bench.pipeline.places import Places
 from bodega_bench.pipeline.projects import make_old_project, make_project
 from bodega_bench.pipeline.showing import Showing
+from bodega_bench.timing import turns
 
 _WARM_UP = 1
 """The scale of the round that is not counted: what is slow at first is no matter of size."""
@@ -85,20 +86,13 @@ def prepare(folder: Path, media: Sequence[Medium], places: Places) -> tuple[Kitc
     return Kitchen(places, project, nodes, apart), unavailable
 
 
-def turns(media: Sequence[Medium], repeats: int) -> Iterator[tuple[int, Medium]]:
-    """Every medium once a repeat, each repeat beginning with another one."""
-    for repeat in range(repeats):
-        first = repeat % len(media)
-        yield from ((repeat, medium) for medium in (*media[first:], *media[:first]))
-
-
 def run_all(
     kitchen: Kitchen,
     media: Sequence[Medium],
     *,
     scales: Sequence[int],
     repeats: int,
-    journal: Journal,
+    journal: Measurements,
     console: Console,
 ) -> dict[str, str]:
     """Measure all that the journal lacks, small scales first, after a round that only warms up.
@@ -122,7 +116,7 @@ def run_all(
                 failed[medium.name] = str(error)
                 console.print(f"warm-up  {medium.title}: failed", highlight=False)
         for scale, repeat, medium in wanted:
-            before = [each for each in journal.measurements if each.medium == medium.name]
+            before = [each for each in journal.all if each.medium == medium.name]
             if medium.name not in failed:
                 reason = why_not(medium, scale, before, kitchen.project)
                 if reason is None:

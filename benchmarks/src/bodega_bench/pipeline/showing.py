@@ -1,4 +1,4 @@
-"""What the benchmark is doing, a live bar on a terminal and a line per measurement elsewhere; and its tables there."""
+"""What the benchmark is doing, a live bar on a terminal and a line per measurement elsewhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table as RichTable
 
 from bodega_bench.pipeline.media import Medium
-from bodega_bench.pipeline.tables import Table
 
 _START_UP = 60
 """The scale at which a process takes about twice its start-up."""
@@ -94,13 +92,3 @@ class Showing:
 
 def _turn(scale: int, repeat: int, medium: Medium) -> str:
     return f"x{scale} #{repeat + 1}  {medium.title}"
-
-
-def as_rich(table: Table) -> RichTable:
-    """A table for the terminal."""
-    shown = RichTable(title=table.title, title_justify="left")
-    for number, heading in enumerate(table.header):
-        shown.add_column(heading, justify="right" if number and table.is_numbers else "left")
-    for row in table.rows:
-        shown.add_row(*row)
-    return shown

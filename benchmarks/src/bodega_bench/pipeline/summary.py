@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from bodega_bench.pipeline.journal import Measurement
+from bodega_bench.pipeline.measurements import Measurement
 from bodega_bench.pipeline.media import FLOOR, OURS, OURS_IN_ONE_RUN, find_medium
+from bodega_bench.timing import Spread, spread
 
 PARTS = {"start_up": "start-up", "load": "load", "compute": "compute", "save": "save"}
 """Of a process's time, by what they are called."""
@@ -15,15 +16,6 @@ _SHARING_SCALE, _MOST_SHARING = 100, 0.02
 _RATIO_SCALE, _MOST_RATIO = 1000, 0.5
 _LINEAR_FROM, _LINEAR_TO, _LINEAR = 10, 1000, 1.01
 _MOST_MEMORY = 1.1
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure of several repeats."""
-
-    median: float
-    lowest: float
-    highest: float
 
 
 @dataclass(frozen=True)
@@ -80,8 +72,8 @@ def _cell(medium: str, scale: int, group: Sequence[Measurement]) -> Cell:
         repeats=len(group),
         rows=rows,
         columns=columns,
-        total=_spread(each.total("process") for each in group),
-        parts={part: _spread(each.total(part) for each in group) for part in PARTS},
+        total=spread(each.total("process") for each in group),
+        parts={part: spread(each.total(part) for each in group) for part in PARTS},
         nodes={
             step.node: {
                 part: median(getattr(each.steps[number], part) for each in group) for part in (*PARTS, "process")
@@ -92,11 +84,6 @@ def _cell(medium: str, scale: int, group: Sequence[Measurement]) -> Cell:
         peak=max(each.most("peak") for each in group),
         private=max(each.most("private") for each in group),
     )
-
-
-def _spread(values: Iterable[float]) -> Spread:
-    found = list(values)
-    return Spread(median(found), min(found), max(found))
 
 
 @dataclass(frozen=True)
@@ -179,6 +166,6 @@ def _memory(cells: Cells) -> Aim:
     return Aim(aim, f"of the floor's private memory {found}", max(ratios.values()) <= _MOST_MEMORY)
 
 
-def as_json(cells: Cells) -> list[dict[str, object]]:
+def as_figures(cells: Cells) -> list[dict[str, object]]:
     """The figures as ``results.json`` holds them."""
     return [{**asdict(cell), "moving": cell.moving} for cell in cells.values()]

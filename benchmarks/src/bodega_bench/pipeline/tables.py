@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from bodega.texts import format_size
-from bodega_bench.pipeline.journal import ALL_SCALES
+from bodega_bench.formats import NOTHING, ratio, seconds, with_range
+from bodega_bench.pipeline.measurements import ALL_SCALES
 from bodega_bench.pipeline.media import FLOOR, OURS
 from bodega_bench.pipeline.published import COUNTERPARTS, SCALES, SECONDS, published
 from bodega_bench.pipeline.summary import PARTS, Aim, Cell, Cells
+from bodega_bench.tables import Table
 
-_NOTHING = "-"
 _PROCESSES = "from the start of a process to its end, summed over the nodes"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text; the first column names the row."""
-
-    title: str
-    note: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    is_numbers: bool = True
-    """Whether all but the first column are numbers; else they are words."""
-
-    def as_markdown(self) -> str:
-        """With its title as a heading."""
-        lines = [self.header, ["---"] + ["---:" if self.is_numbers else "---"] * (len(self.header) - 1), *self.rows]
-        table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-        return f"## {self.title}\n\n{self.note}\n\n{table}\n" if self.note else f"## {self.title}\n\n{table}\n"
 
 
 def seconds_table(
@@ -46,7 +27,7 @@ def seconds_table(
             if (cell := cells.get((medium, scale))) is not None:
                 row.append(_spread(cell))
             else:
-                row.append("failed" if left_out.get((medium, scale), "").startswith("failed") else _NOTHING)
+                row.append("failed" if left_out.get((medium, scale), "").startswith("failed") else NOTHING)
         rows.append(row)
     return Table(
         "Seconds, all nodes together",
@@ -58,8 +39,8 @@ def seconds_table(
 
 def _spread(cell: Cell) -> str:
     if cell.repeats == 1:
-        return _seconds(cell.total.median)
-    return f"{_seconds(cell.total.median)} ({_seconds(cell.total.lowest)} to {_seconds(cell.total.highest)})"
+        return seconds(cell.total.median)
+    return with_range(*map(seconds, (cell.total.median, cell.total.lowest, cell.total.highest)))
 
 
 def published_table(cells: Cells, titles: Mapping[str, str]) -> Table | None:
@@ -69,7 +50,7 @@ def published_table(cells: Cells, titles: Mapping[str, str]) -> Table | None:
         return None
     rows: list[list[str]] = []
     for column in SECONDS:
-        rows.append([f"published: {column}", *(_seconds(published(column, scale)) for scale in scales)])
+        rows.append([f"published: {column}", *(seconds(published(column, scale)) for scale in scales)])
         medium = next((name for name in COUNTERPARTS[column] if name in titles), None)
         if medium is not None:
             rows.append([f"here: {titles[medium]}", *(_of(cells, medium, scale) for scale in scales)])
@@ -84,7 +65,7 @@ def published_table(cells: Cells, titles: Mapping[str, str]) -> Table | None:
         "Seconds. The published figures are the run times of pods on another cluster, and its pipeline is a similar one on "
         "the same data: compare the ratios, not the seconds. What is simulated here is named so.",
         ["", *(f"x{scale}" for scale in scales)],
-        [row for row in rows if any(cell != _NOTHING for cell in row[1:])],
+        [row for row in rows if any(cell != NOTHING for cell in row[1:])],
     )
 
 
@@ -98,12 +79,12 @@ def parts_table(cells: Cells, titles: Mapping[str, str]) -> Table:
             floor = cells.get((FLOOR, scale))
             rows.append([
                 f"x{scale} {title}",
-                *(f"{cell.parts[part].median:.2f}" for part in PARTS),
-                _seconds(cell.total.median),
+                *(seconds(cell.parts[part].median, digits=2) for part in PARTS),
+                seconds(cell.total.median),
                 _ratio(cell.total.median, floor.total.median if floor else None),
-                format_size(cell.nbytes) if cell.nbytes else _NOTHING,
+                format_size(cell.nbytes) if cell.nbytes else NOTHING,
                 format_size(cell.peak),
-                format_size(cell.private) if cell.private else _NOTHING,
+                format_size(cell.private) if cell.private else NOTHING,
             ])  # fmt: skip
     return Table(
         "What the time went to, and the memory",
@@ -121,7 +102,7 @@ def nodes_table(cells: Cells, titles: Mapping[str, str]) -> Table | None:
     if scale is None:
         return None
     rows = [
-        [f"{node}: {title}", *(f"{parts[part]:.2f}" for part in (*PARTS, "process"))]
+        [f"{node}: {title}", *(seconds(parts[part], digits=2) for part in (*PARTS, "process"))]
         for node in cells[OURS, scale].nodes
         for medium, title in titles.items()
         if (cell := cells.get((medium, scale))) is not None and (parts := cell.nodes.get(node)) is not None
@@ -133,7 +114,7 @@ def aims_table(aims: Sequence[Aim]) -> Table:
     """What shall be reached, and what was."""
     words = {True: "met", False: "missed", None: "not measured"}
     rows = [[aim.aim, words[aim.met], aim.found] for aim in aims]
-    return Table("Aims", "", ["aim", "", "found"], rows, is_numbers=False)
+    return Table("Aims", "", ["aim", "", "found"], rows, words=3)
 
 
 def left_out_table(left_out: Mapping[tuple[str, int], str], titles: Mapping[str, str]) -> Table | None:
@@ -144,12 +125,12 @@ def left_out_table(left_out: Mapping[tuple[str, int], str], titles: Mapping[str,
         [titles[medium], "all" if scale == ALL_SCALES else f"x{scale}", reason]
         for (medium, scale), reason in left_out.items()
     ]
-    return Table("Not measured", "", ["through", "scale", "why"], rows, is_numbers=False)
+    return Table("Not measured", "", ["through", "scale", "why"], rows, words=3)
 
 
 def _of(cells: Cells, medium: str, scale: int) -> str:
     cell = cells.get((medium, scale))
-    return _seconds(cell.total.median if cell else None)
+    return seconds(cell.total.median if cell else None)
 
 
 def _ratio_of(cells: Cells, one: str, other: str, scale: int) -> str:
@@ -157,9 +138,5 @@ def _ratio_of(cells: Cells, one: str, other: str, scale: int) -> str:
     return _ratio(first.total.median if first else None, second.total.median if second else None)
 
 
-def _seconds(seconds: float | None) -> str:
-    return _NOTHING if seconds is None else f"{seconds:,.1f}"
-
-
 def _ratio(one: float | None, other: float | None) -> str:
-    return _NOTHING if one is None or other is None else f"{one / other:.2f}"
+    return ratio(None if one is None or other is None else one / other)

@@ -6,12 +6,8 @@ B C A), since the speed of a machine drifts. Every session is written down as it
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import os
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +18,31 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from bodega.commands import print_json
 from bodega.errors import SettingsError
 from bodega_bench.environments import Unavailable
+from bodega_bench.journal import Journal, keep
 from bodega_bench.machine import machine, memory_left
+from bodega_bench.results import choose, json_option, now, output_option, typed_command
 from bodega_bench.store.peer_process import environment, measuring
 from bodega_bench.store.peers import PEERS
 from bodega_bench.store.plan import Item, allow, items
 from bodega_bench.store.report import print_report, write_report
 from bodega_bench.store.results import Record, failures, notes, rows, skipped
+from bodega_bench.timing import turns
 
 _OTHERS = ",".join(peer for peer in PEERS if peer != "bodega")
 
 
-class _Log:
-    """The sessions that have ended, a line of JSON each."""
+class _Sessions:
+    """The sessions that have ended."""
 
     def __init__(self, path: Path, *, resume: bool) -> None:
-        self._path = path
+        """Go on with what the file has, or begin anew; what failed is tried again."""
         self.folder = path.parent
+        ended: list[Record] = []
+        if resume:
+            Journal(path, ended.append)
+        keep(path, (record for record in ended if "failed" not in record))
         self.records: list[Record] = []
-        if resume and path.exists():
-            # A line that was cut off is a session that did not end.
-            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            self.records = [record for record in map(json.loads, lines) if "failed" not in record]
-        path.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")
+        self._journal = Journal(path, self.records.append)
 
     def has(self, peer: str, item: Item, turn: int) -> bool:
         """Whether this session has ended in an earlier run."""
@@ -52,9 +51,7 @@ class _Log:
 
     def add(self, record: Record) -> None:
         """Write one down."""
-        self.records.append(record)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._journal.add(record)
 
 
 @click.command(
@@ -68,15 +65,9 @@ Ends with 0 only if every step that memory allows was measured.
 )
 @click.option("--frames/--no-frames", default=True, show_default=True, help="Also frames of 100 MB.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each system.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-results"),
-    show_default=True,
-    help="The folder for store.json, store.md and store.png.",
-)
+@output_option("store.json, store.md and store.png")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run into the same folder was stopped.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of as tables.")
+@json_option
 @click.pass_context
 def store(
     ctx: click.Context,
@@ -102,14 +93,14 @@ def store(
       bodega bench store --resume
       bodega bench store --json | jq '.rows[] | select(.bodega == "behind")'
     """
-    systems = ["bodega", *_choose(peers)]
+    systems = list(dict.fromkeys(["bodega", *choose(peers, PEERS, "system", "--peers")]))
     try:
         wanted = items(sizes, frames=frames)
     except SettingsError as error:
         raise click.BadParameter(str(error), param_hint="--sizes") from error
     output.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=as_json)
-    log = _Log(output / "store.jsonl", resume=resume)
+    log = _Sessions(output / "store.jsonl", resume=resume)
     before = machine()
     with Progress(
         TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), console=console
@@ -121,8 +112,8 @@ def store(
             click.echo(f"Stopped; what has ended is in {output}: go on with --resume.", err=True)
             raise
     report: dict[str, Any] = {
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["bodega", *sys.argv[1:]]),
+        "date": now(),
+        "command": typed_command(),
         "machine": before | {"load average afterwards": [round(each, 2) for each in os.getloadavg()]},
         "versions": {record["peer"]: record["versions"] for record in log.records if "versions" in record},
         "systems": systems,
@@ -140,15 +131,8 @@ def store(
     ctx.exit(1 if report["failures"] else 0)
 
 
-def _choose(peers: str) -> list[str]:
-    names = [name for name in map(str.strip, peers.split(",")) if name and name != "bodega"]
-    if unknown := [name for name in names if name not in PEERS]:
-        raise click.BadParameter(f"no such peer: {', '.join(unknown)}; there are {_OTHERS}", param_hint="--peers")
-    return list(dict.fromkeys(names))
-
-
 def _measure(
-    wanted: Sequence[Item], systems: Sequence[str], rounds: int, log: _Log, progress: Progress
+    wanted: Sequence[Item], systems: Sequence[str], rounds: int, log: _Sessions, progress: Progress
 ) -> dict[str, str]:
     """Have every session run that has not; returns which systems cannot be measured, and why."""
     pythons, unavailable = {}, {}
@@ -161,20 +145,13 @@ def _measure(
         progress.advance(task)
     for item in wanted:
         task = progress.add_task(item.label, total=rounds * len(pythons))
-        for turn, name in _turns(list(pythons), rounds):
+        for turn, name in turns(list(pythons), rounds):
             progress.update(task, description=f"{item.label}: {name}")
             if not log.has(name, item, turn):
                 log.add(_session(name, pythons[name], item, turn, log.folder / f"store-{name}.log"))
             progress.advance(task)
         progress.update(task, description=item.label)
     return unavailable
-
-
-def _turns(systems: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
-    """Every system once a round, each round beginning with another one."""
-    for turn in range(rounds):
-        start = turn % len(systems)
-        yield from ((turn, name) for name in [*systems[start:], *systems[:start]])
 
 
 def _session(name: str, python: str, item: Item, turn: int, log: Path) -> Record:

@@ -1,23 +1,18 @@
-"""What was measured, as it was measured: a file of JSON lines that loses nothing when the run is stopped."""
+"""The measurements of a folder: those there are, and those that come, each in a line of `bodega_bench.journal`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bodega.demo.project import Step
-from bodega.errors import BodegaError
+from bodega_bench.journal import Journal, JournalError
 
 NAME = "measurements.jsonl"
 ALL_SCALES = 0
 """In the place of a scale, where a medium is left out altogether."""
-
-
-class JournalError(BodegaError, ValueError):
-    """The measurements in a folder are not those that are asked for, or are there already."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +35,21 @@ class Measurement:
         return int(max(getattr(step, part) for step in self.steps))
 
 
-class Journal:
-    """The measurements of a folder: those there are, and those that come."""
+class Measurements:
+    """What was measured in a folder, in one session or in several."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what there is; a last line that was cut off does not count.
+        """Read what there is.
 
         Raises:
-            JournalError: the file is not one of these.
+            JournalError: the folder's file is not one of these.
         """
-        self._path = folder / NAME
         self.sessions: list[dict[str, Any]] = []
         """What each session was asked for, and on what machine."""
-        self.measurements: list[Measurement] = []
+        self.all: list[Measurement] = []
         self.left_out: dict[tuple[str, int], str] = {}
         """Why a medium was not measured at a scale."""
-        self._whole = 0
-        if self._path.exists():
-            self._read(self._path.read_bytes())
-
-    def _read(self, content: bytes) -> None:
-        self._whole = content.rfind(b"\n") + 1
-        for number, text in enumerate(content[: self._whole].splitlines(), 1):
-            try:
-                self._take(json.loads(text))
-            except (KeyError, TypeError, ValueError) as error:
-                raise JournalError(
-                    f"Line {number} of {self._path} is no measurement ({error!r}): name another folder with --output."
-                ) from error
+        self._journal = Journal(folder / NAME, self._take)
 
     def _take(self, line: dict[str, Any]) -> None:
         kind = line.pop("kind")
@@ -78,7 +60,7 @@ class Journal:
         else:
             steps = tuple(Step(**{**step, "shape": tuple(step["shape"])}) for step in line.pop("steps"))
             measurement = Measurement(steps=steps, **line)
-            self.measurements.append(measurement)
+            self.all.append(measurement)
             for scale in (measurement.scale, ALL_SCALES):
                 self.left_out.pop((measurement.medium, scale), None)
 
@@ -90,7 +72,7 @@ class Journal:
         """
         if self.sessions and not resume:
             raise JournalError(
-                f"{self._path} has measurements already: go on with --resume, or name another folder with --output."
+                f"{self._journal.path} has measurements already: go on with --resume, or name another folder with --output."
             )
 
     def begin(self, session: Mapping[str, Any]) -> None:
@@ -105,28 +87,19 @@ class Journal:
             if changed := [name for name in before if name in after and before[name] != after[name]]:
                 what = "; ".join(f"{name} was {before[name]!r}, now is {after[name]!r}" for name in changed)
                 raise JournalError(
-                    f"The measurements in {self._path} cannot be resumed: {what}. Name another folder with --output."
+                    f"The measurements in {self._journal.path} cannot be resumed: {what}. Name another folder with --output."
                 )
-        if self._path.exists():
-            with self._path.open("r+b") as file:
-                file.truncate(self._whole)
-        self._write({"kind": "session", **session})
+        self._journal.add({"kind": "session", **session})
 
     def has(self, medium: str, scale: int, repeat: int) -> bool:
         """Whether this was measured."""
         key = (medium, scale, repeat)
-        return any((each.medium, each.scale, each.repeat) == key for each in self.measurements)
+        return any((each.medium, each.scale, each.repeat) == key for each in self.all)
 
     def add(self, measurement: Measurement) -> None:
         """Write down what was measured."""
-        self._write({"kind": "measurement", **asdict(measurement)})
+        self._journal.add({"kind": "measurement", **asdict(measurement)})
 
     def leave_out(self, medium: str, scale: int, reason: str) -> None:
         """Write down why something is not measured."""
-        self._write({"kind": "left out", "medium": medium, "scale": scale, "reason": reason})
-
-    def _write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-        self._take(json.loads(text))
+        self._journal.add({"kind": "left out", "medium": medium, "scale": scale, "reason": reason})
