@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.extra import pandas as hpd
@@ -354,7 +354,6 @@ def test_types_of_arrow_keep_their_fields(store):
     ),
     st.slices(8),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_any_frame_and_any_part_of_it(store, frame, rows):
     assert_same_frame(store(frame).get(), frame)
     assert_same_frame(store(frame[rows]).get(), frame[rows])
