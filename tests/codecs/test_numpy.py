@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from bodega.codecs import decode
 from bodega.codecs.numpy import restore_array, restore_view
 from bodega.errors import LayoutError
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 PADDED = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 16], "itemsize": 32})
 TITLED = np.dtype([(("A title", "a"), "i4"), ("b", "f2", (2, 3))], align=True)

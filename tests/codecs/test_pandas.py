@@ -16,7 +16,7 @@ from hypothesis.extra import pandas as hpd
 
 from bodega.codecs.pandas import restore_arrow_backed
 from bodega.errors import LayoutError
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 DAYS = pd.date_range("2024-01-01", periods=4, freq="D")
 TEXTS = ["a", None, "a somewhat longer text", "ü"]

@@ -334,6 +334,6 @@ def test_what_can_only_be_mapped_for_reading_can_go_to_another_tier(root, tmp_pa
     with pytest.warns(RuntimeWarning, match="cannot be mapped writable"):
         stored = store._stack.top.open("default", "x")
     assert stored is not None
-    other._stack.top.upload("default", "x", sealed(stored.header, stored.data))
+    other._stack.top.upload("default", "x", sealed("default", "x", stored.data))
     monkeypatch.undo()
     assert check(other.get("x"), "x") == 1

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from bodega.codecs.outofband import out_of_band
 from bodega.errors import LayoutError, NotShareable
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 _SHOWN = 1000
 """Columns that a description names."""
