@@ -34,7 +34,7 @@ test-portable: $(VENV)/.installed
 
 # What differs between Python versions: the lease, the mapping, pickling.
 test-short: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/codecs tests/test_store.py tests/test_layout.py
+	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/codecs tests/test_store.py tests/format
 
 test-all:
 	set -e; for version in $(VERSIONS); do \

@@ -30,8 +30,8 @@ from bodega.commands import (
     show_usage,
     yes_option,
 )
+from bodega.env import ROOT_VARIABLE, RUN_VARIABLE
 from bodega.errors import BodegaError
-from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
 from bodega.texts import clean, format_size
 
 if TYPE_CHECKING:

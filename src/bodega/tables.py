@@ -19,7 +19,7 @@ from bodega.texts import format_duration, format_size, printable
 
 if TYPE_CHECKING:
     from bodega.doctor import Finding
-    from bodega.layout import ObjectInfo
+    from bodega.format import ObjectInfo
 
 
 class Problem(Protocol):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.extra import pandas as hpd
@@ -20,7 +20,7 @@ import bodega
 from bodega.cli import main
 from bodega.codecs.pandas import restore_arrow_backed
 from bodega.errors import LayoutError
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 DAYS = pd.date_range("2024-01-01", periods=4, freq="D")
 TEXTS = ["a", None, "a somewhat longer text", "ü"]
@@ -358,7 +358,6 @@ def test_types_of_arrow_keep_their_fields(store):
     ),
     st.slices(8),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_any_frame_and_any_part_of_it(store, frame, rows):
     assert_same_frame(store(frame).get(), frame)
     assert_same_frame(store(frame[rows]).get(), frame[rows])

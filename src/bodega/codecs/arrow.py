@@ -18,7 +18,7 @@ import pyarrow as pa
 from bodega.codecs.outofband import out_of_band
 from bodega.codecs.types import SHOWN
 from bodega.errors import LayoutError, NotShareable
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 _PIECE = 1 << 20
 """Values of a rewritten buffer that are made at a time."""

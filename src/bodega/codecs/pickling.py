@@ -21,7 +21,7 @@ from bodega.codecs import Sink
 from bodega.codecs.outofband import Collector
 from bodega.codecs.types import Reducer, describe, needs, public_name, traits
 from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable, panics_as_errors
-from bodega.layout import Encoded
+from bodega.format import Encoded
 
 _PROTOCOL = 5
 _PLAIN = (bool, int, float, complex, str)

@@ -18,11 +18,11 @@ from bodega.commands import (
     show_usage,
     yes_option,
 )
+from bodega.env import RUN_VARIABLE
 from bodega.errors import ObjectNotFound
 from bodega.kedro.dataset import maker
 from bodega.kedro.project.session import OpenedProject, conf_source_option, open_project
 from bodega.names import stored_name
-from bodega.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
