@@ -295,7 +295,6 @@ def verdict(store, scenario, error, held):
             yield f"{name} cannot be put again"
 
 
-@pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_failing_call_is_a_clear_error_and_loses_nothing(bench, name):
     scenario, chance = SCENARIOS[name], random.Random(SEED)

@@ -26,7 +26,7 @@ def run(opted_in):
 def kedro(project, *arguments):
     """A ``kedro`` command as a person types it."""
     return subprocess.run(
-        [sys.executable, "-m", "kedro", *arguments], cwd=project.path, capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "kedro", *arguments], cwd=project.path, capture_output=True, text=True, timeout=300
     )
 
 
