@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.11 3.12 3.13
 export DO_NOT_TRACK = 1
 
-.PHONY: demo test test-short test-portable test-wheel test-bench test-all lint format bench bench-scale bench-values bench-peers \
+.PHONY: demo test coverage test-short test-portable test-wheel test-bench test-all lint format bench bench-scale bench-values bench-peers \
   bench-pipeline bench-runners bench-tiers docs stress e2e lock clean
 
 demo: $(VENV)/.installed
@@ -34,7 +34,17 @@ test-portable: $(VENV)/.installed
 
 # What differs between Python versions: the lease, the mapping, pickling.
 test-short: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/codecs tests/test_store.py tests/test_layout.py
+	$(BIN)/pytest -n 2 --dist worksteal -q tests/memory tests/codecs tests/test_store.py tests/format
+
+# The tests of the core, what they leave out of it, and an error where that is more than it was.
+coverage: $(VENV)/.installed
+	rm -f .coverage .coverage.*
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	  $(BIN)/coverage run -m pytest -n 2 --dist worksteal -q tests/memory tests/tiers tests/format tests/codecs \
+	  tests/test_store.py tests/test_streams.py
+	find . -maxdepth 1 -name '.coverage.*' -empty -delete # Of processes that were killed.
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 test-all:
 	set -e; for version in $(VERSIONS); do \

@@ -6,17 +6,23 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import bodega
 
 os.environ["DO_NOT_TRACK"] = "1"
+# How fast a machine is says nothing about what is right; and the stores that examples share are made for that.
+settings.register_profile(
+    "bodega", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("bodega")
 
 
 def pytest_collection_modifyitems(items):
     """The long forms take hours, whoever runs them."""
     if os.environ.get("BODEGA_STRESS"):
         for item in items:
-            item.add_marker(pytest.mark.timeout(7200))
+            item.add_marker(pytest.mark.timeout(7200), append=False)
 
 
 @pytest.fixture

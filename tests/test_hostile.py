@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import bodega
-from bodega import layout
+from bodega import format as layout
 from bodega.cli import main
 from bodega.errors import LayoutError
 
@@ -58,36 +57,18 @@ def forge(
     store: bodega.Store, name: str, *, recipe: dict[str, Any] | None = None, data: bytes = b"x", **facts: Any
 ) -> None:
     """Put a file with right checksums where an object should be, saying what no put would say."""
-    created, producer = facts.get("created", 1.7e9), facts.get("producer", [1, "host", None])
-    info: Any = SimpleNamespace(
-        run=store.run,
-        name=name,
-        id="0" * 32,
-        kind=facts.get("kind", "bytes"),
-        nbytes=facts.get("nbytes", len(data)),
-        created=SimpleNamespace(timestamp=lambda: created),
-        producer=SimpleNamespace(process=None, host=None, task=None),
-        schema=facts.get("schema", {}),
-    )
-    recipe = recipe or {"codec": "bytes"}
-    # `plan` writes three things of a producer, whatever they are; what is to be wrong goes in behind it.
-    real, layout._to_json = (
-        layout._to_json,
-        lambda value: real(
-            {**value, "producer": producer} if isinstance(value, dict) and "producer" in value else value
-        ),
-    )
-    try:
-        plan = layout.plan(info, recipe, [len(data)], stream_length=0, stream_crc=0, description_last=False)
-    finally:
-        layout._to_json = real
+    said = {
+        "kind": "bytes", "nbytes": len(data), "created": 1.7e9, "producer": [1, "host", None], "schema": {}, **facts,
+    }  # fmt: skip
+    texts = ([store.run, name, recipe or {"codec": "bytes"}], said)
+    text = "".join(json.dumps(each, ensure_ascii=False) for each in texts).encode("utf-8", "surrogatepass")
+    plan = layout.plan("1" * 32, text, [len(data)], segment="2" * 32)
     folder = Path(store.root) / "runs" / store.run
     folder.mkdir(exist_ok=True)
     with (folder / name).open("wb") as file:
-        file.write(plan.head + plan.description)
-        file.seek(plan.offsets[0])
-        file.write(data)
-        file.truncate(plan.total)
+        for offset, parts in plan.pieces([memoryview(data)]):
+            file.seek(offset)
+            file.writelines(part for part in parts if isinstance(part, memoryview))
 
 
 @pytest.fixture

@@ -161,7 +161,6 @@ def test_the_cluster_is_asked_by_kubectl(tmp_path, monkeypatch):
     assert list(figures(result)) == [("bodega", 1)]
 
 
-@pytest.mark.timeout(300)
 def test_manifests_for_every_medium_that_reaches_other_pods(tmp_path):
     pytest.importorskip("hera")
     output = tmp_path / "argo"

@@ -75,7 +75,6 @@ def needs_git():
         pytest.skip("the checkout is no repository of git")
 
 
-@pytest.mark.timeout(300)
 def test_this_checkout_beside_a_commit(tmp_path):
     needs_git()
     only = "get 1 KiB,open a root,import bodega,--help"

@@ -85,7 +85,6 @@ def test_parallel_runners_are_timed_in_their_workers(kitchen):
         assert min(step.start_up, step.load, step.compute, step.save) > 0
 
 
-@pytest.mark.timeout(300)
 def test_vineyard(tmp_path):
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made_of = cache / "bodega" / "environments" / "vineyard-kedro" / "made-of.txt"
@@ -100,11 +99,10 @@ def test_vineyard(tmp_path):
     assert found.nbytes > 0
 
 
-@pytest.mark.timeout(300)
 def test_the_command_from_start_to_end_and_on_from_there(tmp_path):
     def run(*more):
         options = ["--scales", "1", "--media", "memory", "--output", str(tmp_path / "out"), *more]
-        return subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=250)
+        return subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=300)
 
     first = run("--repeats", "1", "--json")
     assert first.returncode == 0, first.stderr
@@ -127,7 +125,6 @@ def test_the_command_from_start_to_end_and_on_from_there(tmp_path):
     assert len(Measurements(tmp_path / "out").all) == 2
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, status):
     output = tmp_path / "out"
@@ -136,12 +133,12 @@ def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, 
         stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     with process:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 300
         while not (output.exists() and Measurements(output).all) and time.monotonic() < deadline:
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(sent)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == status, errors
     if sent == signal.SIGINT:
         assert f"Stopped; what has ended is in {output}: go on with --resume." in errors
@@ -151,23 +148,22 @@ def test_a_stop_keeps_what_has_ended_and_leaves_nothing_running(tmp_path, sent, 
     assert Measurements(output).all
 
 
-@pytest.mark.timeout(300)
 def test_a_stop_ends_the_workers_of_kedros_runner_too(tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "--scales", "1", "--media", "kedro-parallel", "--repeats", "1000", "--output", str(tmp_path / "out")],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     with process:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 300
         family = []
         # The process of the run, Kedro's manager, and a worker at least.
         while len(family) < 3 and time.monotonic() < deadline:
             family = psutil.Process(process.pid).children(recursive=True)
             time.sleep(0.01)
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert len(family) >= 3
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert not alive
 
 

@@ -40,7 +40,6 @@ def whole(tmp_path_factory):
     return run(*arguments, output=output), output
 
 
-@pytest.mark.timeout(400)  # It starts some thirty processes, and the machine may be busy.
 def test_every_step_is_measured_with_every_system(whole):
     result, output = whole
     assert result.exit_code == 0, result.output
@@ -125,7 +124,7 @@ def test_what_cannot_be_measured_is_a_usage_error(tmp_path, arguments, words):
 def test_ctrl_c_stops_all_processes_and_keeps_what_has_ended(tmp_path):
     arguments = ["--peers", "pickle", "--sizes", "1KiB", "--rounds", "9", "--output", str(tmp_path)]
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log, deadline = tmp_path / "store.jsonl", time.monotonic() + 60
+    log, deadline = tmp_path / "store.jsonl", time.monotonic() + 300
     while not (log.exists() and log.read_text(encoding="utf-8")):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -134,10 +133,10 @@ def test_ctrl_c_stops_all_processes_and_keeps_what_has_ended(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "--resume" in errors
-    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not psutil.wait_procs(children, timeout=300)[1]
     assert all(json.loads(line)["steps"] for line in log.read_text(encoding="utf-8").splitlines())
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UnsupportedPlatform,
         UntrustedObject,
     )
-    from bodega.layout import ObjectInfo, Producer
+    from bodega.format import ObjectInfo, Producer
     from bodega.memory.sweep import Swept
     from bodega.store import Store, Usage, open
 
@@ -64,8 +64,8 @@ __all__ = [
 
 _HOMES = {
     "Chunks": "codecs.chunks",
-    "ObjectInfo": "layout",
-    "Producer": "layout",
+    "ObjectInfo": "format",
+    "Producer": "format",
     "Store": "store",
     "Swept": "memory.sweep",
     "Usage": "store",

@@ -22,9 +22,9 @@ from bodega.commands import (
     print_json,
     show_settings,
 )
+from bodega.env import ROOT_VARIABLE, RUN_VARIABLE
 from bodega.errors import BodegaError
 from bodega.objects import Mount, Opened, info_command, list_command, remove_command, usage_command
-from bodega.settings import ROOT_VARIABLE, RUN_VARIABLE
 from bodega.texts import clean, format_size
 
 if TYPE_CHECKING:

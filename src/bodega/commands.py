@@ -21,7 +21,7 @@ from bodega.memory.root import root_option
 from bodega.texts import clean, command, format_size, printable
 
 if TYPE_CHECKING:
-    from bodega.layout import ObjectInfo
+    from bodega.format import ObjectInfo
     from bodega.memory.root import Root
     from bodega.store import Store
 

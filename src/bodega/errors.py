@@ -216,6 +216,9 @@ class RootError(BodegaError, OSError):
 class SettingsError(BodegaError, ValueError):
     """A setting, an environment variable or a key of a configuration file is not understood."""
 
+    mistakes: tuple[str, ...] = ()
+    """All that is wrong with a configuration file, a sentence each."""
+
 
 class StoreBusy(BodegaError, TimeoutError):
     """A lock was not free before the deadline: its holder is stopped or very slow."""

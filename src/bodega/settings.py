@@ -8,19 +8,10 @@ import re
 from contextvars import ContextVar
 from pathlib import Path
 
+from bodega.env import RUN_VARIABLE
 from bodega.errors import SettingsError
 from bodega.texts import secret_part
 
-ROOT_VARIABLE = "BODEGA_ROOT"
-RUN_VARIABLE = "BODEGA_RUN"
-HOST_VARIABLE = "BODEGA_HOST"
-"""What those who place tasks call the host; set for tasks on a cluster, like the next three."""
-SHARED_VARIABLE = "BODEGA_SHARED"
-"""What a task makes for others, as a JSON list of names; the rest goes when it is done."""
-RESUME_VARIABLE = "BODEGA_RESUME"
-"""Whether nodes that finished in this run are skipped: ``1``."""
-TIME_TO_LIVE_VARIABLE = "BODEGA_TIME_TO_LIVE"
-"""When a run may be dropped, if the project does not say."""
 DEFAULT_RUN = "default"
 
 current_task: ContextVar[str | None] = ContextVar("bodega_task", default=None)
@@ -161,7 +152,8 @@ def check_place(url: str) -> None:
         )
 
 
-_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+"""Seconds of the units of durations."""
 
 
 def parse_duration(duration: float | str) -> float:
@@ -173,11 +165,11 @@ def parse_duration(duration: float | str) -> float:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, str)):
         raise SettingsError(f"A duration is a number of seconds or a text such as '12h', not {duration!r}.")
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", str(duration))
-    if match is None or match[2] not in _SECONDS or not 0 < float(match[1]) < math.inf:
+    if match is None or match[2] not in SECONDS or not 0 < float(match[1]) < math.inf:
         raise SettingsError(
             f"The duration {duration!r:.200} is not understood: write a positive number and one of s, m, h, d, w, such as '7d'."
         )
-    return float(match[1]) * _SECONDS[match[2]]
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def resolve_run(run: str | None = None) -> str:

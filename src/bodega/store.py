@@ -22,7 +22,7 @@ from bodega.errors import (
     TierError,
     UntrustedObject,
 )
-from bodega.layout import ObjectInfo, damaged, parse_stream
+from bodega.format import ObjectInfo, damaged, parse_stream
 from bodega.memory import ledger, pool
 from bodega.memory.root import Root, open_root
 from bodega.memory.sweep import SHARE, Swept, is_due, leftovers, sweep, sweep_some
@@ -233,9 +233,8 @@ class Store(MutableMapping[str, Any]):
                 kind=description.info.kind,
             )
         stream = parse_stream(stored.header, data, stored.path)
-        buffers = [data[offset : offset + length] for offset, length in description.buffers]
         try:
-            return codecs.decode(description.recipe, stream, buffers)
+            return codecs.decode(description.recipe, stream, description.views(data))
         except LayoutError as error:
             raise damaged(stored.path, str(error)) from error
 

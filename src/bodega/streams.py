@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bodega.codecs.chunks import Encoder
-from bodega.layout import ObjectInfo
+from bodega.format import ObjectInfo
 from bodega.tiers.stack import Growth
 
 

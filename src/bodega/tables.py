@@ -19,7 +19,7 @@ from bodega.texts import format_duration, format_size, printable
 
 if TYPE_CHECKING:
     from bodega.doctor import Finding
-    from bodega.layout import ObjectInfo
+    from bodega.format import ObjectInfo
 
 
 class Problem(Protocol):
@@ -107,6 +107,9 @@ def print_object(info: ObjectInfo, root: str, more: Mapping[str, str]) -> None:
     for part, columns in parts.items():
         _console().print()
         print_rows([part, "dtype"], (("-" if name is None else str(name), str(dtype)) for name, dtype in columns))
+        width = (*info.schema.get("shape", ()), 0, 0)[1]
+        if part == "columns" and width > len(columns):
+            _print(f"and {width - len(columns):,} more")
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

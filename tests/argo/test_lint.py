@@ -43,7 +43,7 @@ def messages(manifest):
 @pytest.mark.parametrize("grouping", ["node", "auto"])
 def test_what_is_generated_is_right(make, kind, one_host, grouping):
     deployment = Deployment(
-        image="shop:1", schedule="@daily", timeout=90.0, rules=(ResourceRule(nodes=("add",), retries=0),)
+        image="shop:1", schedule="@daily", timeout=90.0, tasks=(ResourceRule(nodes=("add",), retries=0),)
     )
     assert lint_manifest(make_manifest(make(deployment, grouping=grouping, one_host=one_host), kind)) == []
 

@@ -190,7 +190,7 @@ def test_tasks_with_the_same_settings_share_a_template(make):
     deployment = Deployment(
         image="shop:1",
         resources=Resources(cpu="500m", memory="1Gi"),
-        rules=(
+        tasks=(
             ResourceRule(
                 tags=("heavy",),
                 resources=Resources(memory="8Gi", gpu=1, node_selector={"disk": "ssd"}, tolerations=({"key": "gpu"},)),
@@ -285,7 +285,7 @@ def test_the_end_drops_the_run_on_every_host_at_once_and_cannot_fail_the_workflo
 
 def test_without_a_tier_for_many_hosts_all_tasks_need_one(make):
     deployment = Deployment(
-        image="shop:1", rules=(ResourceRule(tags=("heavy",), resources=Resources(node_selector={"disk": "ssd"})),)
+        image="shop:1", tasks=(ResourceRule(tags=("heavy",), resources=Resources(node_selector={"disk": "ssd"})),)
     )
     manifest = make_manifest(make(deployment, one_host=True))
     found = tasks(manifest)

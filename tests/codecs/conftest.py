@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bodega.codecs import decode, encode, outofband
-from bodega.layout import ALIGNMENT, Encoded, Pieces
+from bodega.format import ALIGNMENT, Encoded, Pieces
 
 PIECE = 8 << 20
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bodega.codecs.arrow import restore_array
@@ -410,7 +410,6 @@ def test_open_readers_are_refused(store, tmp_path):
     st.integers(0, 40),
     st.integers(0, 40),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_slice_of_nested_data(store, values, start, length):
     lists = pa.array(values, pa.list_(pa.string()))
     structs = pa.array(

@@ -5,14 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bodega.codecs import decode
 from bodega.codecs.numpy import restore_array, restore_view
 from bodega.errors import LayoutError
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
 PADDED = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 16], "itemsize": 32})
 TITLED = np.dtype([(("A title", "a"), "i4"), ("b", "f2", (2, 3))], align=True)
@@ -224,7 +224,6 @@ def test_kind_and_schema(store):
 
 
 @given(hnp.arrays(hnp.array_dtypes() | hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, min_side=0)), st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_array_in_any_view(store, array, data):
     index = data.draw(hnp.basic_indices(array.shape, allow_newaxis=True))
     view = array[index]

@@ -9,6 +9,7 @@ import datetime as dt
 import enum
 import functools
 import gzip
+import importlib
 import io
 import itertools
 import mmap
@@ -29,10 +30,11 @@ import zipfile
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
+import cloudpickle
 import kedro.io
 import kedro_datasets.json
 import kedro_datasets.partitions
@@ -46,7 +48,7 @@ import scipy.optimize
 import scipy.sparse
 import scipy.spatial
 import scipy.stats
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
@@ -54,6 +56,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+import bodega
 from bodega.codecs import decode, encode
 from bodega.codecs.handles import handle
 from bodega.codecs.types import describe, public_name
@@ -225,7 +228,7 @@ def test_what_main_defines_is_read_by_another_process(tmp_path):
             """
         )
     )
-    run = subprocess.run([sys.executable, str(writer)], stdout=subprocess.PIPE, check=True, timeout=60)
+    run = subprocess.run([sys.executable, str(writer)], stdout=subprocess.PIPE, check=True, timeout=300)
     recipe, stream, buffers = pickle.loads(run.stdout)
     got = decode(recipe, memoryview(stream), [memoryview(bytearray(buffer)) for buffer in buffers])
     assert type(got["mine"]).__name__ == "Mine"
@@ -529,7 +532,7 @@ def test_a_missing_extra_says_what_to_install():
         else:
             raise AssertionError
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=300)
 
 
 def test_too_deep_a_nesting_is_not_shareable(store):
@@ -721,7 +724,7 @@ def test_importing_the_codecs_imports_no_library_of_data():
         "heavy = {'numpy', 'pandas', 'pyarrow', 'polars', 'torch'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.dates()
@@ -734,8 +737,28 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
         max_leaves=20,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_nested_value(store, value):
     got = store(value).get()
     assert got == value
     assert type(got) is type(value)
+
+
+def test_a_module_that_is_pickled_by_value_is_so_though_it_can_be_imported(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = bodega.open(root)
+    (tmp_path / "by_value_here.py").write_text("class Thing:\n    number = 1\n\ndef twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    by_value_here = importlib.import_module("by_value_here")
+    store.put("reference", by_value_here.twice)
+    cloudpickle.register_pickle_by_value(by_value_here)
+    try:
+        store.put("value", [by_value_here.twice, by_value_here.Thing])
+    finally:
+        cloudpickle.unregister_pickle_by_value(by_value_here)
+    monkeypatch.delitem(sys.modules, "by_value_here")
+    (tmp_path / "by_value_here.py").unlink()
+    twice, thing = store["value"]
+    assert twice(4) == 8 and thing.number == 1
+    with pytest.raises(bodega.CannotRebuild):
+        store["reference"]

@@ -64,7 +64,7 @@ def python(project: Path, *arguments: str, **environment: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
 
 
@@ -86,7 +86,6 @@ def assert_holds(store: bodega.Store, tables: dict[str, pd.DataFrame]) -> None:
         assert_frame_equal(store.get(name), table, check_exact=True, check_freq=True, obj=name)
 
 
-@pytest.mark.timeout(300)
 def test_node_by_node_through_bodega_equals_memory_exactly(project: Path, root: Path) -> None:
     for node in NODES:
         kedro_run(project, "--env", "bodega", "--nodes", node, MULTIPLIER="1")
@@ -95,7 +94,6 @@ def test_node_by_node_through_bodega_equals_memory_exactly(project: Path, root: 
     assert not (project / "data" / "02_intermediate").exists()
 
 
-@pytest.mark.timeout(300)
 def test_two_runs_at_once_never_mix(project: Path, root: Path) -> None:
     multipliers = {"one": "1", "two": "2"}
     for node in NODES:

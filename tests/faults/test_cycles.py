@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import bodega
 from bodega.memory import locks, pool
@@ -21,7 +20,6 @@ SEED = int(os.environ.get("BODEGA_SEED", random.randrange(1 << 32)))
 SIZE = 2 << 20
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
 def test_bytes_descriptors_and_maps_end_where_they_began(root):
     program = str(Path(__file__).with_name("_cycles.py"))
     arguments = [str(root), str(CYCLES), str(NBYTES), str(SEED)]

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ import numpy as np
 import pytest
 
 import bodega
-from bodega import layout
+from bodega import format as layout
 from bodega.errors import BodegaError, LayoutError
 from bodega.testing import read_raw
 
@@ -46,10 +47,10 @@ EXTREMES = (
     2**63 - 1, 2**63, 2**64 - 1,
 )  # fmt: skip
 FIELDS = (
-    (8, "H"), (10, "H"), (12, "I"), (16, "I"), (24, "Q"), (32, "Q"), (40, "Q"), (48, "I"), (52, "I"), (56, "Q"),
-    (64, "Q"), (72, "Q"), (80, "Q"), (88, "Q"), (96, "Q"), (120, "Q"),
+    (8, "H"), (10, "H"), (12, "I"), (16, "I"), (20, "H"), (22, "B"), (24, "Q"), (32, "Q"), (40, "Q"), (48, "Q"), (56, "Q"),
+    (64, "I"), (68, "I"), (72, "I"), (76, "I"), (80, "Q"), (88, "Q"), (96, "Q"), (104, "Q"), (112, "Q"), (120, "Q"),
 )  # fmt: skip
-"""Of the header: format, flags, checksums, id, offsets, lengths, the object's end, the digest, and what is unused."""
+"""Of the header: format, flags, checksums, ids, counts, offsets, lengths, the object's end, and what is unused."""
 TOKENS = (
     b"null", b"true", b"-1", b"0", b"1e400", b"NaN", b"Infinity", b"1.5", b'""', b'"O"', b'"|O"', b'"V0"', b'"<U9"',
     b'"S99999999999"', b"[]", b"{}", b"[[]]", b"[-1]", b"[1e9]", b"99999999999", b"1" * 40, b"9" * 5000, b'"\xff"', b"[" * 2000,
@@ -109,7 +110,7 @@ class Victim:
         self.header = layout.parse_header(self.data, len(self.data), name)
         raw = read_raw(self.data, "default", name)
         assert same(raw.value, value)
-        assert self.header.digest
+        assert layout.is_sealed(layout.stated(self.header, lambda offset, length: self.data[offset : offset + length]))
         self.path_below = Path(below.url.removeprefix("file://")) / "default" / name
         self.path_below.parent.mkdir(parents=True, exist_ok=True)
 
@@ -241,8 +242,8 @@ class Fuzzer:
         if len(data) < layout.HEADER_SIZE:
             return
         header = victim.header
-        fields = {48: ("I", header.description_length + by), 56: ("Q", header.stream_offset + by)}
-        fields[72] = ("Q", header.total + by)
+        fields = {64: ("I", header.description_length + by), 80: ("Q", header.stream_offset + by)}
+        fields |= {96: ("Q", header.digests_offset + by), 104: ("Q", header.total + by)}
         for offset, (kind, number) in fields.items():
             struct.pack_into(f"<{kind}", data, offset, number % (1 << (8 * struct.calcsize(f"<{kind}"))))
         table = header.description_offset + header.description_length + by
@@ -253,22 +254,25 @@ class Fuzzer:
                 struct.pack_into("<QQQ", data, entry, 0, (offset + by) // 64 * 64 % (1 << 64), length)
 
     def make_good(self, data, victim, how):
-        head = bytearray(data[: layout.HEADER_SIZE])
         try:
-            header = layout.parse_header(head, len(data), "")
+            header = layout.parse_header(data, len(data), "")
         except LayoutError:
             return
         block = bytes(data[header.description_offset : header.description_offset + header.block_length])
-        if how == "digest":
-            digest = layout.digester()
-            digest.update(memoryview(data)[layout.HEADER_SIZE : header.total])
-            data[: layout.HEADER_SIZE] = layout.seal(head, block, digest.digest())
-        else:
+        data[12:16] = bytes(4)
+        data[12:16] = zlib.crc32(block, zlib.crc32(data[: layout.HEADER_SIZE])).to_bytes(4, "little")
+        if how == "crc":
             # What carries no digest is not compared with any: so the decoders are reached.
             if self.chance.random() < 0.7:
-                head[10:12] = bytes(2)
-            head[12:16] = layout._crc(head, block)
-            data[: layout.HEADER_SIZE] = head
+                end = header.digests_offset + header.digests_length
+                data[header.digests_offset : end] = bytes(header.digests_length)
+            return
+        header = layout.parse_header(data, len(data), "")
+        with suppress(LayoutError):
+            description = layout.parse_description(header, data, block, owner=("default", victim.name), path="")
+            if not description.segments:
+                digests = layout.measure(header, description, lambda offset, length: data[offset : offset + length])
+                data[header.digests_offset : header.digests_offset + header.digests_length] = digests
 
 
 def limit_memory():

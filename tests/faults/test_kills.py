@@ -14,7 +14,6 @@ KILLS = 10_000 if LONG else 150
 SEED = int(os.environ.get("BODEGA_SEED", random.randrange(1 << 32)))
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
 @pytest.mark.parametrize("medium", ["memory", "disk"])
 def test_killed_processes_lose_nothing_and_leave_nothing(root, tmp_path, medium):
     """What a put acknowledged is there, nothing torn or old is read, and one sweep accounts for every byte."""

@@ -11,8 +11,6 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 import bodega
 from bodega.memory import drafts, ledger, pool
 from bodega.tiers.directory import DirectoryTier
@@ -58,7 +56,6 @@ def taken(root):
     return min(segments(root, lambda status: status.st_blocks * 512) for _ in range(3))
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
 def test_a_store_at_its_capacity_serves_a_mixed_load(root, tmp_path):
     """Nobody reads anything wrong or old, the store stays within its capacity, and no process grows."""
     print(f"seed {SEED}")

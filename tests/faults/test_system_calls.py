@@ -295,7 +295,6 @@ def verdict(store, scenario, error, held):
             yield f"{name} cannot be put again"
 
 
-@pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_failing_call_is_a_clear_error_and_loses_nothing(bench, name):
     scenario, chance = SCENARIOS[name], random.Random(SEED)
@@ -335,6 +334,6 @@ def test_what_can_only_be_mapped_for_reading_can_go_to_another_tier(root, tmp_pa
     with pytest.warns(RuntimeWarning, match="cannot be mapped writable"):
         stored = store._stack.top.open("default", "x")
     assert stored is not None
-    other._stack.top.upload("default", "x", sealed(stored.header, stored.data))
+    other._stack.top.upload("default", "x", sealed("default", "x", stored.data))
     monkeypatch.undo()
     assert check(other.get("x"), "x") == 1

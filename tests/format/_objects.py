@@ -4,6 +4,7 @@ import zlib
 from datetime import UTC, datetime
 
 from bodega import format as layout
+from bodega.errors import LayoutError
 
 RUN, NAME = "a run", "a name"
 IDENTITY, SEGMENT = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -32,9 +33,7 @@ def make(buffers=(), stream=b"", *, identity=IDENTITY, segment=SEGMENT, name=NAM
     lengths = [each if isinstance(each, tuple) else len(each) for each in buffers]
     nbytes = sum(layout.length_of(each) if isinstance(each, tuple) else each for each in lengths)
     text = layout.pack_description(info(nbytes, identity=identity, name=name), recipe or {"codec": "bytes"})
-    made = layout.plan(
-        identity, text, lengths, segment=segment, stream=layout.Stream(len(stream), zlib.crc32(stream)), **more
-    )
+    made = layout.plan(identity, text, lengths, segment=segment, stream=(len(stream), zlib.crc32(stream)), **more)
     own = [memoryview(each) for each in buffers if not isinstance(each, tuple)]
     data = written(made, own, [memoryview(stream)] if stream else [])
     if sealed:
@@ -45,7 +44,7 @@ def make(buffers=(), stream=b"", *, identity=IDENTITY, segment=SEGMENT, name=NAM
 def seal(data, foreign=(), *, name=NAME):
     """Fill in the digests; returns them."""
     header, description = parse(data, name=name)
-    digests = layout.Digests(len(description.buffers))
+    digests = layout.Digests()
     digests.stream.update(layout.parse_stream(header, memoryview(data), "x"))
     for number, view in enumerate(description.views(memoryview(data), foreign)):
         digests.hasher(number).update(view)
@@ -65,15 +64,9 @@ def make_good(data):
     """Have the checksum fit again, as if what was changed had been meant; as far as there is a header."""
     try:
         header = layout.parse_header(data, len(data), "x")
-    except layout_error():
+    except LayoutError:
         return
     block = data[header.description_offset : header.description_offset + header.block_length]
     head = bytearray(data[: layout.HEADER_SIZE])
     head[12:16] = bytes(4)
     data[12:16] = zlib.crc32(block, zlib.crc32(head)).to_bytes(4, "little")
-
-
-def layout_error():
-    from bodega.errors import LayoutError
-
-    return LayoutError

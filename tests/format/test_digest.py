@@ -4,13 +4,16 @@ from tests.format._objects import IDENTITY, make, parse, seal
 
 from bodega import format as layout
 from bodega.errors import LayoutError
-from bodega.format.digest import Passing
 
 FOREIGN = memoryview(bytes(range(256)) * 100)
 
 
 def reader(data):
     return lambda offset, length: memoryview(data)[offset : offset + length]
+
+
+def never(offset, length):
+    raise AssertionError("read once more")
 
 
 def digests_of(data):
@@ -58,11 +61,10 @@ def test_digests_are_taken_as_the_bytes_pass():
     header, description = parse(data)
     expected = layout.measure(header, description, reader(data))
     for size in (1, 7, 128, 4096, len(data)):
-        passing = Passing(header, description)
-        assert passing.in_order
+        passing = layout.Passing(header, description)
         for start in range(0, len(data), size):
             passing.feed(data[start : start + size])
-        assert passing.block() == expected
+        assert passing.block(description, never) == expected
 
 
 def test_parts_out_of_order_are_read_by_themselves():
@@ -72,7 +74,11 @@ def test_parts_out_of_order_are_read_by_themselves():
         turned = make(buffers, written=len(data))
         turned[layout.HEADER_SIZE : len(data)] = data[layout.HEADER_SIZE :]
         header, description = parse(turned)
-        assert not Passing(header, description).in_order
+        passing = layout.Passing(header, description)
+        passing.feed(turned)
+        assert passing.block(description, reader(turned)) == seal(turned)
+        with pytest.raises(AssertionError):
+            passing.block(description, never)
         assert layout.measure(header, description, reader(turned)) == seal(turned)
 
 

@@ -1,7 +1,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.format._objects import IDENTITY, SEGMENT, info, make, parse, written
 
@@ -14,6 +14,7 @@ def filled(number, size):
     return bytes([number + 1]) * size
 
 
+@settings(deadline=None)
 @given(st.lists(sizes, max_size=6), sizes)
 def test_what_is_written_is_read(lengths, stream_length):
     """Whatever there is: parts lie one behind the other, aligned, and what is between them is zeros."""
@@ -32,13 +33,14 @@ def test_what_is_written_is_read(lengths, stream_length):
     assert end == header.total == len(data)
 
 
+@settings(deadline=None)
 @given(st.lists(sizes, max_size=6), st.integers(1, 10_000))
 def test_a_stream_that_was_written_as_it_was_made_lies_in_front(lengths, stream_length):
     buffers = [filled(number, size) for number, size in enumerate(lengths)]
     stream = b"s" * stream_length
     text = layout.pack_description(info(), {"codec": "pickle"})
     made = layout.plan(
-        IDENTITY, text, lengths, segment=SEGMENT, stream=layout.Stream(stream_length, zlib.crc32(stream)),
+        IDENTITY, text, lengths, segment=SEGMENT, stream=(stream_length, zlib.crc32(stream)),
         written=layout.HEADER_SIZE + stream_length,
     )  # fmt: skip
     data = written(made, [memoryview(buffer) for buffer in buffers], into=bytes(layout.HEADER_SIZE) + stream)
@@ -75,7 +77,7 @@ def test_an_array_that_was_made_in_place_stays_where_it_is(start):
     text = layout.pack_description(info(), {"codec": "pickle"})
     made = layout.plan(
         IDENTITY, text, [((0, start, len(array)),), len(other)], segment=SEGMENT,
-        stream=layout.Stream(len(stream), zlib.crc32(stream)),
+        stream=(len(stream), zlib.crc32(stream)),
     )  # fmt: skip
     data = written(made, [memoryview(other)], [memoryview(stream)], into=bytes(start) + array)
     header, description = parse(data)
@@ -92,7 +94,7 @@ def test_a_copy_in_one_file_is_the_same_object():
     views = description.views(memoryview(shared), [foreign])
     made = layout.plan(
         header.id, description.encoded_text, [each.nbytes for each in views], segment="2" * 32,
-        stream=layout.Stream(header.stream_length, header.stream_crc),
+        stream=(header.stream_length, header.stream_crc),
     )  # fmt: skip
     data = written(made, views, [layout.parse_stream(header, memoryview(shared), "x")])
     copy, copied = parse(data)

@@ -93,7 +93,7 @@ class KedroProject:
         """What ``kedro run`` prints; its exit status must be as expected."""
         process = self.start(*arguments, **environment)
         try:
-            output, _ = process.communicate(timeout=100)
+            output, _ = process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -31,7 +31,7 @@ def cells(project, *lines: str, folder: Path | None = None) -> str:
         env={**os.environ, "IPYTHONDIR": str(project.path / ".ipython"), "COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -92,7 +92,6 @@ def test_every_start_method_comes_to_the_same(bikeshare, measure, monkeypatch, m
     assert report(bikeshare) == measure
 
 
-@pytest.mark.timeout(600)  # Eleven processes that import pandas and polars.
 def test_a_process_for_each_node_comes_to_the_same(bikeshare, measure) -> None:
     for name in NODES:
         bikeshare.run("--env", "bodega", "--nodes", name)

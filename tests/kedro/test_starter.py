@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path, stdin: str = "", fails: bool = False, *
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -66,7 +66,6 @@ def files(project: Path) -> dict[str, bytes]:
     return {str(path.relative_to(project)): path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
-@pytest.mark.timeout(200)
 def test_a_project_made_from_the_wheel_without_a_network_runs_at_once(
     installed: Path, alone: tuple[str, ...], tmp_path: Path, root: Path
 ) -> None:
@@ -83,7 +82,6 @@ def test_a_project_made_from_the_wheel_without_a_network_runs_at_once(
     run(installed, "-m", "kedro", "run", "--env", "csv", "--to-nodes", "drop_outliers", cwd=project)
 
 
-@pytest.mark.timeout(200)
 def test_the_checkout_makes_the_same_project_as_the_wheel(installed: Path, tmp_path: Path) -> None:
     for python, place in ((installed, tmp_path / "wheel"), (sys.executable, tmp_path / "checkout")):
         place.mkdir()

@@ -64,7 +64,7 @@ def task(project, *arguments, code=0, **environment):
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert process.returncode == code, process.stdout + process.stderr
     return process
@@ -217,7 +217,7 @@ def test_a_host_can_be_asked_for_its_name_anywhere(shop, tmp_path):
 
 def test_outside_of_a_project(shop, tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "bodega.kedro.task", "drop"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "bodega.kedro.task", "drop"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 2 and "WORKDIR" in process.stderr
 

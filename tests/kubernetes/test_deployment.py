@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from kedro.pipeline import node
 
+from bodega.declared import read
 from bodega.errors import SettingsError
-from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources, Secret, Volume, parse_deployment
+from bodega.kubernetes.deployment import Deployment, ResourceRule, Resources, Secret, Volume
 from bodega.kubernetes.quantities import amount
 
 FULL = {
@@ -61,7 +62,7 @@ FULL = {
 
 
 def parse(values):
-    return parse_deployment(values, source="bodega.yml")
+    return read(Deployment, values, source="bodega.yml", path="deployment")
 
 
 def step(name="fit", **options):
@@ -77,7 +78,7 @@ def test_every_key() -> None:
     assert deployment.image == "registry.example.com/shop:1.0"
     assert deployment.grouping == {"features": ("clean_*", "tag:light"), "training": ("fit",)}
     assert deployment.resources == Resources(cpu="0.5", memory="2Gi", node_selector={"disk": "ssd"})
-    assert [rule.patterns for rule in deployment.rules] == [("node:fit*",), ("tag:big",), ("namespace:reports",)]
+    assert [rule.patterns for rule in deployment.tasks] == [("node:fit*",), ("tag:big",), ("namespace:reports",)]
     assert deployment.env == {"LEVEL": "3", "DEBUG": "true", "NAME": "shop"}
     assert deployment.secrets == {"TOKEN": Secret("api", "token")}
     assert deployment.env_from == ("bucket",)
@@ -154,7 +155,7 @@ def test_what_is_not_understood_is_refused_with_what_to_write(values, message) -
 def test_every_key_is_in_the_documentation() -> None:
     documented = set(re.findall(r"`([a-z_]+)`", (Path(__file__).parents[2] / "docs/kedro.md").read_text()))
     keys = {field.name for kind in (Deployment, Resources, ResourceRule, Volume) for field in fields(kind)}
-    assert keys - documented == {"rules"}, "which is called tasks"
+    assert keys <= documented
 
 
 # Tasks
@@ -224,7 +225,7 @@ def test_quantities_are_compared_by_what_they_stand_for(smaller, larger) -> None
 def test_a_limit_of_cpu_holds_for_a_task_if_all_its_nodes_have_one():
     def limit(*rules):
         tasks = [{"nodes": name, "resources": resources} for name, resources in rules]
-        deployment = parse_deployment({"resources": {"cpu": 1}, "tasks": tasks}, source="bodega.yml")
+        deployment = parse({"resources": {"cpu": 1}, "tasks": tasks})
         return deployment.for_task([node(len, "x", "y", name="a"), node(len, "y", "z", name="b")]).resources.cpu_limit
 
     assert limit(("a", {"cpu_limit": 2}), ("b", {"cpu_limit": "2500m"})) == "2500m"
@@ -237,7 +238,7 @@ def test_a_limit_of_cpu_holds_for_a_task_if_all_its_nodes_have_one():
 def test_a_part_of_a_volume_lies_within_it(sub_path):
     volume = {"name": "v", "mount_path": "/v", "source": {"emptyDir": {}}, "sub_path": sub_path}
     with pytest.raises(SettingsError, match="sub_path"):
-        parse_deployment({"volumes": [volume]}, source="bodega.yml")
+        parse({"volumes": [volume]})
     volume["sub_path"] = "conf/bodega.yml"
-    (parsed,) = parse_deployment({"volumes": [volume]}, source="bodega.yml").volumes
+    (parsed,) = parse({"volumes": [volume]}).volumes
     assert parsed.sub_path == "conf/bodega.yml"

@@ -3,6 +3,7 @@
 Every value is an array of one number, so that a torn or wrong one shows.
 """
 
+import itertools
 import json
 import random
 import sys
@@ -12,6 +13,9 @@ import numpy as np
 
 import bodega
 
+LEAST = 300
+"""Operations, however slow the machine is."""
+
 
 def main(root, seed, seconds):
     store = bodega.open(root)
@@ -19,7 +23,9 @@ def main(root, seed, seconds):
     end = time.monotonic() + seconds
     gets = wrong = 0
     held = []
-    while time.monotonic() < end:
+    for done in itertools.count():
+        if done >= LEAST and time.monotonic() >= end:
+            break
         name = f"n{chance.randrange(4)}"
         action = chance.random()
         if action < 0.4:

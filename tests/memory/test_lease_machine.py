@@ -36,8 +36,8 @@ class Held:
     def __init__(self, stored, expected):
         self.inode = stored.status.st_ino if stored.header.total > SMALL else None
         """None where the object was read, and nothing is leased."""
-        (offset, length), *_ = stored.description.buffers
-        self.array = np.frombuffer(stored.data[offset : offset + length], "u1")
+        view, *_ = stored.description.views(stored.data)
+        self.array = np.frombuffer(view, "u1")
         self.expected = expected
 
     def check(self, full):

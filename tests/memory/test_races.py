@@ -52,7 +52,7 @@ def test_a_name_changes_only_under_its_lock(store):
         other.start()
         time.sleep(0.2)
         assert store.exists("x") and other.is_alive()
-    other.join(10)
+    other.join(300)
     assert not store.exists("x")
 
 
@@ -115,7 +115,7 @@ def test_an_exclusive_lock_ends_although_a_child_has_its_descriptor(store):
     with locks.Exclusive(f"{store._root.locks}/test", "A test"):
         child = os.fork()
         if child == 0:
-            time.sleep(30)
+            time.sleep(600)
             os._exit(0)
     with locks.Exclusive(f"{store._root.locks}/test", "A test"):
         pass
@@ -158,7 +158,7 @@ def test_a_sweep_waits_for_a_temporary_file_that_is_being_made(store):
         other.start()
         time.sleep(0.2)
         assert path.exists() and other.is_alive()
-    other.join(10)
+    other.join(300)
     assert not path.exists()
 
 
@@ -235,7 +235,7 @@ def start_member(store, seed, seconds):
 
 
 def test_a_crowd_never_sees_a_torn_or_wrong_object(store):
-    crowd = [start_member(store, seed, 60 if LONG else 4) for seed in range(4)]
+    crowd = [start_member(store, seed, 60 if LONG else 4) for seed in range(4)]  # And 300 operations each.
     outputs = [member.communicate()[0] for member in crowd]
     assert [member.returncode for member in crowd] == [0] * len(crowd)
     counts = [json.loads(output) for output in outputs]

@@ -43,7 +43,7 @@ def is_running(number):
 
 
 def wait_for_the_end_of(number):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while is_running(number) and time.monotonic() < end:
         time.sleep(0.02)
     return not is_running(number)

@@ -454,7 +454,7 @@ def test_a_child_that_was_forked_too_late_says_so(store, tmp_path, url, s3_optio
     queue = context.Queue()
     child = context.Process(target=_in_child, args=(afresh(tmp_path, url, s3_options), queue))
     child.start()
-    assert "spawn" in queue.get(timeout=60)
+    assert "spawn" in queue.get(timeout=300)
     child.join(20)
 
 

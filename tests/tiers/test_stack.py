@@ -285,13 +285,19 @@ def test_trusting_data_refuses_what_needs_unpickling(root, value):
         store.get("x")
 
 
+def a_day_ago(root, run):
+    """Nothing has been put into a run for a day."""
+    os.utime(root / "runs" / run, (time.time() - 86_400,) * 2)
+
+
 def test_a_run_ends_when_its_time_is_up(root):
-    store = bodega.open(root, run="short", time_to_live=0.2)
+    store = bodega.open(root, run="short", time_to_live=3600)
     store.put("x", 1)
     bodega.open(root, run="long", time_to_live="7d").put("x", 1)
     bodega.open(root, run="ever").put("x", 1)
     assert store.sweep().runs == 0
-    time.sleep(0.3)
+    for run in ("short", "long", "ever"):
+        a_day_ago(root, run)
     assert store.sweep().runs == 1
     assert store.runs() == ["ever", "long"]
 
@@ -378,7 +384,7 @@ def test_a_put_waits_for_the_end_of_its_run_in_every_tier(root, disk, monkeypatc
 
     monkeypatch.setattr(DirectoryTier, "drop_run", put_meanwhile)
     assert store.drop_run() == 1
-    writers[0].join(60)
+    writers[0].join(300)
     assert store["x"] == 42
     assert [tier.names("short") for tier in store._stack.folders] == [["x"], ["x"]]
 
@@ -406,18 +412,19 @@ def test_a_crowd_that_drops_what_is_over_loses_nothing_that_is_not(root):
             time.sleep(lifetime * (0.9 + number % 10 / 50))
     finally:
         (root / "locks" / "stop").touch()
-        assert [sweeper.wait(60) for sweeper in sweepers] == [0, 0]
+        assert [sweeper.wait(300) for sweeper in sweepers] == [0, 0]
     print(f"{checked} puts looked at")
 
 
-def test_puts_sweep_now_and_then(root):
-    store = bodega.open(root, run="short", time_to_live=0.01)
+def test_puts_sweep_now_and_then(root, monkeypatch):
+    monkeypatch.setattr("bodega.memory.sweep.SHARE", 600)
+    store = bodega.open(root, run="short", time_to_live=3600)
     store.put("x", 1)
+    a_day_ago(root, "short")
     left = Path(root) / "tmp" / "left"
     left.write_bytes(bytes(10))
     (Path(root) / "locks" / "swept").touch()
     os.utime(Path(root) / "locks" / "swept", (0, time.time() - 2 * INTERVAL))
-    time.sleep(0.05)
     bodega.open(root, run="other").put("y", 1)
     assert not left.exists()
     assert bodega.open(root).runs() == ["other"]
@@ -584,9 +591,9 @@ def test_a_folder_that_cannot_be_a_lower_tier_is_called_that(root, tmp_path):
 
 
 def test_the_time_of_a_run_outlives_the_memory(root, disk, tmp_path):
-    bodega.open(root, run="short", spill=disk, time_to_live=0.2).put("x", 1, persist=True)
+    bodega.open(root, run="short", spill=disk, time_to_live=3600).put("x", 1, persist=True)
     shutil.rmtree(root)
-    time.sleep(0.3)
+    a_day_ago(disk, "short")
     fresh = bodega.open(tmp_path / "fresh", spill=disk)
     assert fresh.runs() == ["short"]
     assert fresh.sweep().runs == 1
@@ -675,20 +682,20 @@ def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
 
     def slowly(run, name, data, **options):
         began.set()
-        assert proceed.wait(20)
+        assert proceed.wait(300)
         real(run, name, data, **options)
 
     monkeypatch.setattr(below, "upload", slowly)
     other = threading.Thread(target=small.put, args=("x7", block(7)))
     other.start()
-    assert began.wait(20)
+    assert began.wait(300)
     writer = threading.Thread(target=small.put, args=("x0", "new"))
     writer.start()
     time.sleep(0.1)
     assert small.get("x0").max() == 0.0
     proceed.set()
-    other.join(20)
-    writer.join(20)
+    other.join(300)
+    writer.join(300)
     assert small.get("x0") == "new"
     small.delete("x0")
     assert not below.exists("default", "x0")
@@ -730,7 +737,7 @@ def test_many_processes_move_the_same_objects(root, disk):
     time.sleep(1.5)
     victim.kill()
     for process in [*processes, victim]:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * 4
     store.sweep(empty_pool=True)
     usage = store.usage()

@@ -13,15 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from bodega.env import ARGO_INSECURE_VARIABLE, ARGO_SERVER_VARIABLE, ARGO_TOKEN_VARIABLE, KUBECONFIG_VARIABLE
 from bodega.errors import ClusterError
 
 if TYPE_CHECKING:
     import httpx
-
-CONFIG_VARIABLE = "KUBECONFIG"
-SERVER_VARIABLE = "ARGO_SERVER"
-TOKEN_VARIABLE = "ARGO_TOKEN"  # noqa: S105 # the name of one
-INSECURE_VARIABLE = "ARGO_INSECURE_SKIP_VERIFY"
 
 _API_VERSION = "argoproj.io/v1alpha1"
 _TIMEOUT = 30.0
@@ -74,9 +70,9 @@ def connect(*, server: str | None = None, context: str | None = None, namespace:
     Raises:
         ClusterError: there is none, or it cannot be reached.
     """
-    url = server or (None if context else os.environ.get(SERVER_VARIABLE))
+    url = server or (None if context else os.environ.get(ARGO_SERVER_VARIABLE))
     if url:
-        return ArgoServer(url, namespace or "default", token=os.environ.get(TOKEN_VARIABLE))
+        return ArgoServer(url, namespace or "default", token=os.environ.get(ARGO_TOKEN_VARIABLE))
     return Kubernetes(context, namespace)
 
 
@@ -91,7 +87,7 @@ class ArgoServer:
         self._client = httpx.Client(
             base_url=self._url,
             headers={"Authorization": token if " " in token else f"Bearer {token}"} if token else {},
-            verify=os.environ.get(INSECURE_VARIABLE, "").lower() != "true",
+            verify=os.environ.get(ARGO_INSECURE_VARIABLE, "").lower() != "true",
             timeout=_TIMEOUT,
         )
 
@@ -116,7 +112,7 @@ class ArgoServer:
             answer: dict[str, Any] = self._answer(method, *names, **options).json()
         except ValueError as error:
             raise ClusterError(
-                f"What answers at {self._url} is no Argo server: check --server and {SERVER_VARIABLE}."
+                f"What answers at {self._url} is no Argo server: check --server and {ARGO_SERVER_VARIABLE}."
             ) from error
         return answer
 
@@ -128,7 +124,7 @@ class ArgoServer:
             response = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ClusterError(
-                f"The Argo server {self._url} cannot be reached: {_reason(error)}. Check --server and {SERVER_VARIABLE}, and that "
+                f"The Argo server {self._url} cannot be reached: {_reason(error)}. Check --server and {ARGO_SERVER_VARIABLE}, and that "
                 "the port is forwarded."
             ) from error
         if response.is_error:
@@ -145,7 +141,7 @@ class Kubernetes:
 
         with _kubernetes_errors("The API of Kubernetes"):
             # Named here, since the client takes what it found before for anything that is not named.
-            config = os.environ.get(CONFIG_VARIABLE) or os.path.expanduser("~/.kube/config")
+            config = os.environ.get(KUBECONFIG_VARIABLE) or os.path.expanduser("~/.kube/config")
             self._api = kr8s.api(kubeconfig=config, context=context, namespace=namespace)
             self._api.timeout = _TIMEOUT
             if context and not namespace:
@@ -203,7 +199,7 @@ def _reason(error: Exception) -> str:
 def _refusal(who: str, status: int, reason: str) -> ClusterError:
     """What to do about an answer that is none."""
     remedies = {
-        401: f"Log in again, or set a new {TOKEN_VARIABLE}.",
+        401: f"Log in again, or set a new {ARGO_TOKEN_VARIABLE}.",
         403: "Ask for the right to create and get workflows in this namespace, or name another one (--namespace).",
         404: "Check the name and --namespace, and that Argo Workflows is installed there.",
         400: "'kedro bodega argo lint' may say more.",

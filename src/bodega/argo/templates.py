@@ -8,10 +8,10 @@ from typing import Any
 from hera.workflows import models
 
 from bodega.argo.expansion import unexpanded
+from bodega.env import RUN_VARIABLE
 from bodega.kubernetes.deployment import Deployment, Resources
 from bodega.kubernetes.outputs import MISTAKE
 from bodega.kubernetes.pods import Pods
-from bodega.settings import RUN_VARIABLE
 
 IMAGE = "{{workflow.parameters.image}}"
 NAMESPACE = "{{workflow.namespace}}"

@@ -14,12 +14,12 @@ from bodega.argo.arguments import IMAGE, RUN
 from bodega.argo.expansion import as_literal, reference
 from bodega.argo.placement import ANCHOR, Placement
 from bodega.argo.templates import pods_of, retries, template
+from bodega.env import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 from bodega.kubernetes.deployment import Deployment, TaskSettings
 from bodega.kubernetes.names import unique_names
 from bodega.kubernetes.outputs import BYTES, HOST
 from bodega.kubernetes.pods import Pods
 from bodega.plan import Plan, Task
-from bodega.settings import RESUME_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 
 PIPELINE = "pipeline"
 _TASK = "task"

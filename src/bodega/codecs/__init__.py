@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bodega.errors import LayoutError
-from bodega.layout import Encoded
+from bodega.format import Encoded
 
 _PLAIN = ("array", "bytes", "bytearray")
 """Codecs that need no pickle stream."""

@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from bodega.codecs.outofband import out_of_band
+from bodega.codecs.types import SHOWN
 from bodega.errors import LayoutError, NotShareable
-from bodega.layout import Pieces
+from bodega.format import Pieces
 
-_SHOWN = 1000
-"""Columns that a description names."""
 _PIECE = 1 << 20
 """Values of a rewritten buffer that are made at a time."""
 _BYTE = 8
@@ -58,12 +57,12 @@ _BY_PYTHON = _FLAT - _BY_NUMBER - {pa.lib.Type_HALF_FLOAT}
 def describe(value: object) -> dict[str, Any] | None:
     """Shape and columns, or length and dtype."""
     if isinstance(value, (pa.Table, pa.RecordBatch)):
-        columns = [[field.name, str(field.type)] for field in list(value.schema)[:_SHOWN]]
+        columns = [[field.name, str(field.type)] for field in list(value.schema)[:SHOWN]]
         return {"shape": [value.num_rows, value.num_columns], "columns": columns}
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return {"shape": [len(value)], "dtype": str(value.type)}
     if isinstance(value, pa.Schema):
-        return {"columns": [[field.name, str(field.type)] for field in list(value)[:_SHOWN]]}
+        return {"columns": [[field.name, str(field.type)] for field in list(value)[:SHOWN]]}
     if isinstance(value, pa.Scalar):
         return {"dtype": str(value.type)}
     return {"length": value.size} if isinstance(value, pa.Buffer) else None

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 from bodega import codecs
 from bodega.codecs.tabular import joiner
 from bodega.errors import LayoutError
-from bodega.layout import Buffer, Encoded
+from bodega.format import Buffer, Encoded
 
 KIND = "bodega.Chunks"
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bodega.codecs.outofband import out_of_band, stays_inside
 from bodega.errors import LayoutError
-from bodega.layout import Buffer, Encoded, Pieces
+from bodega.format import Buffer, Encoded, Pieces
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Hashable
 
-from bodega.layout import Buffer, Pieces
+from bodega.format import Buffer, Pieces
 
 _SMALL = 1024
 """Buffers of fewer bytes stay in the pickle stream: each one outside costs more than copying so little does."""

@@ -11,21 +11,21 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from bodega.codecs.types import SHOWN
 from bodega.errors import LayoutError
-
-_SHOWN = 1000
-"""Columns that a description names."""
 
 
 def describe(value: object) -> dict[str, Any] | None:
     """Shape, columns or dtype, and the levels of the index."""
     if isinstance(value, pd.DataFrame):
-        shown = value.iloc[:, :_SHOWN] if value.shape[1] > _SHOWN else value
-        dtypes = shown.dtypes.tolist()
+        dtypes = value.dtypes.tolist()[:SHOWN]
         # Many columns have few dtypes, whose names pandas takes long to make.
         names = {dtype: str(dtype) for dtype in set(dtypes)}
-        labels = shown.columns.tolist()
-        columns = [[_text(label), names[dtype]] for label, dtype in zip(labels, dtypes, strict=True)]
+        labels = value.columns[:SHOWN].tolist()
+        columns = [
+            [label if type(label) is str else _text(label), names[dtype]]
+            for label, dtype in zip(labels, dtypes, strict=True)
+        ]
         return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
     if isinstance(value, pd.Series):
         return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from bodega.codecs import Sink
 from bodega.codecs.outofband import Collector
 from bodega.codecs.types import Reducer, describe, needs, public_name, traits
 from bodega.errors import BodegaError, CannotRebuild, LayoutError, NotShareable, panics_as_errors
-from bodega.layout import Encoded
+from bodega.format import Encoded
 
 _PROTOCOL = 5
 _PLAIN = (bool, int, float, complex, str)
@@ -62,7 +63,22 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
             raise NotShareable(handle.what, kind=public_name(cls))
         # Classes and functions are all that cloudpickle looks at here.
         by_value = cls is FunctionType or issubclass(cls, type)
-        return cast("Reducer", super().reducer_override) if reducer is None and by_value else reducer
+        return self._reduce_code if reducer is None and by_value else reducer
+
+    def _reduce_code(self, obj: Any) -> Any:
+        """How to pickle a class or a function: by value where it cannot be imported, or somebody asked for it."""
+        # Of the many that a frame has cloudpickle would find out the same with much more looking.
+        if not cloudpickle.list_registry_pickle_by_value() and _is_importable(obj):
+            return NotImplemented
+        return super().reducer_override(obj)
+
+
+def _is_importable(obj: Any) -> bool:
+    """Whether a class or a function is found by its name at the top of a module that others have as well."""
+    name = getattr(obj, "__module__", None)
+    if not isinstance(name, str) or name == "__main__":
+        return False
+    return getattr(sys.modules.get(name), "__dict__", {}).get(obj.__qualname__) is obj
 
 
 def encode_object(value: object, sink: Sink) -> Encoded:

@@ -12,10 +12,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from bodega.codecs.types import SHOWN
 from bodega.errors import NotShareable, Panic, panics_as_errors
 
-_SHOWN = 1000
-"""Columns that a description names."""
 _SMALL = 16 << 10
 """Bytes of a column, on average, below which polars' own pickle is faster than a buffer of its own and a view of it."""
 _MISTAKES_ARRAYS = pl.__version__.startswith("1.")
@@ -25,7 +24,7 @@ _MISTAKES_ARRAYS = pl.__version__.startswith("1.")
 def describe(value: object) -> dict[str, Any] | None:
     """Shape, and columns or dtype."""
     if isinstance(value, pl.DataFrame):
-        columns = [[name, str(dtype)] for name, dtype in zip(value.columns[:_SHOWN], value.dtypes, strict=False)]
+        columns = [[name, str(dtype)] for name, dtype in zip(value.columns[:SHOWN], value.dtypes, strict=False)]
         return {"shape": list(value.shape), "columns": columns}
     if isinstance(value, pl.Series):
         named = {"name": value.name} if value.name else {}

@@ -16,6 +16,9 @@ from bodega.texts import install
 Reducer = Callable[[Any], Any]
 """Like ``__reduce__``: a tuple whose function and arguments rebuild the value, or ``NotImplemented``."""
 
+SHOWN = 100
+"""Columns that a description names: to name a thousand takes longer than to pickle their frame."""
+
 _LIBRARIES = {
     "numpy": "bodega.codecs.numpy",
     "pandas": "bodega.codecs.pandas",

@@ -17,6 +17,7 @@ from bodega.demo.measure import DEMO_RUN, Medium
 from bodega.demo.project import NodeFailed, Project, Step
 from bodega.demo.report import Comparison, as_json, as_table
 from bodega.demo.requirements import require
+from bodega.env import RUN_VARIABLE
 from bodega.example import copy_example
 from bodega.texts import format_size, install
 
@@ -80,7 +81,7 @@ def demo(multiplier: int, output: Path, *, json_output: bool) -> None:
 def _compare(multiplier: int) -> Comparison:
     store = bodega.open(run=DEMO_RUN)
     with TemporaryDirectory(prefix="bodega-demo-") as folder, Display(Console(stderr=True)) as display:
-        variables = {"BODEGA_RUN": DEMO_RUN, "MULTIPLIER": str(multiplier)}
+        variables = {RUN_VARIABLE: DEMO_RUN, "MULTIPLIER": str(multiplier)}
         project = Project(copy_example(Path(folder) / "house-prices"), variables)
         # Also warms up: whoever runs first would pay for reading and compiling the libraries.
         with display.step("Kedro", "reads project"):

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bodega.memory.capabilities import WITHOUT_VARIABLE, Capabilities
+from bodega.env import ROOT_VARIABLE, WITHOUT_VARIABLE
+from bodega.memory.capabilities import Capabilities
 from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
-from bodega.memory.root import MARKER, fault_of
+from bodega.memory.root import fault_of, strangers
 from bodega.texts import format_size, install
 
 Level = Literal["ok", "note", "warning", "error"]
@@ -32,12 +33,12 @@ SPARE_DESCRIPTORS = 256
 FIRST_PERSON = 1000
 """Users below this number are the system's (``SYSTEM_UID_MAX`` of systemd is one less)."""
 
-NEW_ROOT = 'export BODEGA_ROOT="$(mktemp -d /dev/shm/bodega-XXXXXX)"'
+NEW_ROOT = f'export {ROOT_VARIABLE}="$(mktemp -d /dev/shm/bodega-XXXXXX)"'
 LINUX_CONTAINER = "docker run --rm -it --shm-size=8g python:3.13 bash"
 OWN_MOUNT = (
     "sudo mkdir -p /mnt/bodega && "
     "sudo mount -t tmpfs -o size=50%,mode=1777,huge=within_size,noswap tmpfs /mnt/bodega && "
-    'export BODEGA_ROOT="/mnt/bodega/$(id -un)"'
+    f'export {ROOT_VARIABLE}="/mnt/bodega/$(id -un)"'
 )
 
 
@@ -92,12 +93,12 @@ def check_root(root: Path, user: int) -> Finding:
         return Finding("root", "ok", f"{root} is not there yet: it is made when it is first used.")
     try:
         fault = fault_of(root, user, group=True)
-        foreign = [] if not root.is_dir() or (root / MARKER).exists() else [entry.name for entry in root.iterdir()]
+        foreign = strangers(root) if root.is_dir() else []
         shared = stat.S_IMODE(root.stat().st_mode) & stat.S_IRWXG
     except OSError as error:
         return Finding("root", "error", f"{root} cannot be looked at ({error.strerror}).", NEW_ROOT)
     # Before the mode: a remedy must never lock others out of a folder that is no store's, such as /tmp.
-    if foreign := sorted(name for name in foreign if not name.startswith(MARKER)):
+    if foreign:
         return Finding("root", "error", f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT)
     if fault is not None:
         remedy = f"chmod 0700 {shlex.quote(str(root))}" if fault.can_close else NEW_ROOT

@@ -14,11 +14,11 @@ A segment may be longer than its object: lengths are never taken from the file.
 """
 
 from bodega.format.description import Description, pack_description, parse_description, parse_stream
-from bodega.format.digest import Digests, compare, is_sealed, measure, verify
+from bodega.format.digest import Digests, Passing, compare, is_sealed, measure, stated, verify
 from bodega.format.header import FORMAT, HEADER_SIZE, Header, parse_header
 from bodega.format.info import ObjectInfo, Producer, damaged, is_id, too_new
 from bodega.format.parts import Buffer, Encoded, Pieces
-from bodega.format.plan import Plan, Stream, aligned, padding, plan
+from bodega.format.plan import Plan, aligned, padding, plan
 from bodega.format.segments import ALIGNMENT, PAGE, Extent, Extents, length_of
 
 __all__ = [
@@ -34,10 +34,10 @@ __all__ = [
     "Extents",
     "Header",
     "ObjectInfo",
+    "Passing",
     "Pieces",
     "Plan",
     "Producer",
-    "Stream",
     "aligned",
     "compare",
     "damaged",
@@ -51,6 +51,7 @@ __all__ = [
     "parse_header",
     "parse_stream",
     "plan",
+    "stated",
     "too_new",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,8 +12,20 @@ from bodega.format.header import Header, View, check_block
 from bodega.format.info import ObjectInfo, Producer, damaged, is_sound, too_new
 from bodega.format.segments import Extents, parse_segments, resolve
 
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _from_json = json.JSONDecoder().raw_decode
+
+
+def _json_encoder() -> Callable[[object], str]:
+    """What makes JSON: the encoder in C, which `json.JSONEncoder` makes anew for each text, made once."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _ENCODER.encode
+    encode = make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    return lambda value: "".join(encode(value, 0))
+
+
+_to_json = _json_encoder()
 
 
 def pack_description(info: ObjectInfo, recipe: Mapping[str, Any]) -> bytes:
@@ -40,8 +52,8 @@ class Description(NamedTuple):
     """Ids of the foreign segments that it refers to."""
     buffers: list[Extents]
     """Where each buffer is."""
-    are_whole: bool
-    """Whether each of them is in one extent."""
+    are_plain: bool
+    """Whether each of them is in one extent of the own segment."""
     text: str
     facts_at: int
     """Where in the text the part begins that people read."""
@@ -78,6 +90,19 @@ class Description(NamedTuple):
         """The two texts as they stand in the file."""
         return self.text.encode("utf-8", "surrogatepass")
 
+    def require_own(self) -> None:
+        """Refuse an object whose buffers lie in other segments than its own.
+
+        Raises:
+            LayoutError: it is one.
+        """
+        if self.segments:
+            raise too_new(
+                self.path,
+                f"its buffers lie in segments of other objects ({', '.join(self.segments)}), which this version does not "
+                "open",
+            )
+
     def views(self, own: memoryview, foreign: Sequence[memoryview] = ()) -> list[memoryview]:
         """The buffers of the object.
 
@@ -88,14 +113,10 @@ class Description(NamedTuple):
         Raises:
             LayoutError: a segment is missing, or shorter than it should be.
         """
-        if len(foreign) != len(self.segments):
-            raise too_new(
-                self.path,
-                f"its buffers lie in segments of other objects ({', '.join(self.segments)}), which this version does not "
-                "open",
-            )
-        if not foreign and self.are_whole:
+        if self.are_plain:
             return [own[offset : offset + length] for ((_, offset, length),) in self.buffers]
+        if not foreign:
+            self.require_own()
         return resolve(self.buffers, (own, *foreign), self.path)
 
 
@@ -123,16 +144,9 @@ def parse_description(header: Header, head: View, block: View, *, owner: tuple[s
         raise damaged(path, "its description has no recipe")
     if (run, name) != owner:
         raise damaged(path, f"it is the object {name!r} of run {run!r}, moved here from outside")
-    segments, buffers = parse_segments(
-        block[header.description_length :],
-        segments=header.segments,
-        buffers=header.buffers,
-        own=header.segment,
-        total=header.total,
-        path=path,
-    )
-    are_whole = header.extents == header.buffers
-    return Description(header.id, run, name, recipe, segments, buffers, are_whole, text, facts_at, path)
+    segments, buffers = parse_segments(block[header.description_length :], header, path)
+    are_plain = header.extents == header.buffers and not header.segments
+    return Description(header.id, run, name, recipe, segments, buffers, are_plain, text, facts_at, path)
 
 
 def parse_stream(header: Header, data: memoryview, path: str) -> memoryview:

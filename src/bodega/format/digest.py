@@ -34,16 +34,12 @@ def digester() -> Any:
 
 
 class Digests:
-    """Takes the digests of an object's parts as they are written.
+    """Takes the digests of an object's parts as they are written."""
 
-    Args:
-        buffers: how many buffers there are, where that is known.
-    """
-
-    def __init__(self, buffers: int = 0) -> None:
+    def __init__(self) -> None:
         self.stream = digester()
         """To be fed with the pickle stream."""
-        self._buffers: list[Any] = [None] * buffers
+        self._buffers: list[Any] = []
 
     def watch(self, number: int, buffer: Buffer) -> Buffer:
         """A buffer in place of another, whose digest is taken by the time that all of it is read.
@@ -52,9 +48,8 @@ class Digests:
             number: its place among the buffers; a second one there replaces the first.
             buffer: what is to be written.
         """
-        hasher = digester()
-        self._buffers += [None] * (number + 1 - len(self._buffers))
-        self._buffers[number] = hasher
+        hasher = self.hasher(number)
+        hasher.reset()
         if not isinstance(buffer, Pieces):
             hasher.update(buffer)
             return buffer
@@ -69,8 +64,8 @@ class Digests:
 
     def hasher(self, number: int) -> Any:
         """What computes the digest of one buffer; to be fed with its bytes, in order."""
-        if self._buffers[number] is None:
-            self._buffers[number] = digester()
+        while len(self._buffers) <= number:
+            self._buffers.append(digester())
         return self._buffers[number]
 
     def block(self, identity: str, text: bytes, stream_length: int, lengths: Sequence[int]) -> bytes:
@@ -88,24 +83,25 @@ class Passing:
     """Takes the digests of an object whose bytes pass by in the order of its file.
 
     Args:
-        header: of the object.
-        description: of the object.
+        header: header of the object.
+        description: description of the object, where it is known before the first bytes pass.
     """
 
-    def __init__(self, header: Header, description: Description) -> None:
-        self._header, self._description = header, description
-        self._digests = Digests(len(description.buffers))
-        self._ranges: list[tuple[int, int, Any]] = [
-            (header.stream_offset, header.stream_offset + header.stream_length, self._digests.stream)
-        ]
-        for number, extents in enumerate(description.buffers):
-            hasher = self._digests.hasher(number)
-            self._ranges += [(offset, offset + length, hasher) for _, offset, length in extents]
-        self.in_order = not description.segments and all(
+    def __init__(self, header: Header, description: Description | None) -> None:
+        self._header = header
+        self._digests = Digests()
+        self._ranges: list[tuple[int, int, Any]] = []
+        if header.format == FIRST_FORMAT:
+            self._ranges = [(HEADER_SIZE, header.total, self._digests.stream)]
+        elif description is not None and not description.segments:
+            self._ranges = [
+                (offset, offset + length, hasher)
+                for hasher, offset, length in _parts(self._digests, header, description)
+            ]
+        self._in_order = bool(self._ranges) and all(
             before[1] <= after[0] for before, after in zip(self._ranges, self._ranges[1:], strict=False)
         )
-        """Whether its parts follow one another in the file; else they have to be read by themselves."""
-        self._next = 0
+        self._next = 0 if self._in_order else len(self._ranges)
         self._end = 0
 
     def feed(self, data: View) -> None:
@@ -120,22 +116,45 @@ class Passing:
                 break
             self._next += 1
 
-    def block(self) -> bytes:
-        """The digests, when all bytes have passed."""
-        lengths = [length_of(extents) for extents in self._description.buffers]
-        return self._digests.block(self._header.id, self._description.encoded_text, self._header.stream_length, lengths)
+    def block(self, description: Description, read: Read) -> bytes:
+        """The digests, when all bytes have passed.
+
+        Args:
+            description: description of the object.
+            read: gives bytes once more, where they did not pass in the order of the object's parts.
+        """
+        if self._header.format == FIRST_FORMAT:
+            found: bytes = self._digests.stream.digest()
+            return found
+        if self._in_order:
+            return _block(self._digests, self._header, description)
+        return measure(self._header, description, read)
 
 
 def measure(header: Header, description: Description, read: Read) -> bytes:
-    """The digests of an object in one segment, each part read by itself."""
-    digests = Digests(len(description.buffers))
-    parts = [(digests.stream, header.stream_offset, header.stream_length)]
+    """The digests of an object in one segment, each part read by itself.
+
+    Raises:
+        LayoutError: it lies in more than one.
+    """
+    description.require_own()
+    digests = Digests()
+    if header.format == FIRST_FORMAT:
+        _feed(digests.stream, HEADER_SIZE, header.total - HEADER_SIZE, read)
+        found: bytes = digests.stream.digest()
+        return found
+    for part in _parts(digests, header, description):
+        _feed(*part, read)
+    return _block(digests, header, description)
+
+
+def _parts(digests: Digests, header: Header, description: Description) -> Iterator[tuple[Any, int, int]]:
+    """What takes a digest, and the offset and the length of what it is fed with, in order."""
+    yield digests.stream, header.stream_offset, header.stream_length
     for number, extents in enumerate(description.buffers):
-        parts += [(digests.hasher(number), offset, length) for _, offset, length in extents]
-    for hasher, offset, length in parts:
-        _feed(hasher, offset, length, read)
-    lengths = [length_of(extents) for extents in description.buffers]
-    return digests.block(header.id, description.encoded_text, header.stream_length, lengths)
+        hasher = digests.hasher(number)
+        for _, offset, length in extents:
+            yield hasher, offset, length
 
 
 def _feed(hasher: Any, offset: int, length: int, read: Read) -> None:
@@ -143,49 +162,43 @@ def _feed(hasher: Any, offset: int, length: int, read: Read) -> None:
         hasher.update(read(start, min(_PART, offset + length - start)))
 
 
-def is_sealed(block: View) -> bool:
-    """Whether the digests of an object are known; a block without any byte is one of the first format."""
-    return bytes(block[:DIGEST_SIZE]) not in {b"", _NONE}
+def _block(digests: Digests, header: Header, description: Description) -> bytes:
+    lengths = [length_of(extents) for extents in description.buffers]
+    return digests.block(header.id, description.encoded_text, header.stream_length, lengths)
 
 
-def compare(stated: View, found: bytes, path: str) -> None:
+def stated(header: Header, read: Read) -> View:
+    """The digests that an object states: zeros, or nothing in the first format, where it states none."""
+    return read(header.digests_offset, header.digests_length) if header.digests_offset else header.first_digest
+
+
+def is_sealed(said: View) -> bool:
+    """Whether an object states its digest."""
+    return bytes(said[:DIGEST_SIZE]) not in {b"", _NONE}
+
+
+def compare(said: View, found: bytes, path: str) -> None:
     """Compare the digests that an object states with those that its bytes have; what it does not state is not compared.
 
     Raises:
         LayoutError: they differ.
     """
-    stated = bytes(stated)
-    if stated == found:
-        return
-    for start in range(0, len(found), DIGEST_SIZE):
-        digest = stated[start : start + DIGEST_SIZE]
+    for start in range(0, len(said), DIGEST_SIZE):
+        digest = bytes(said[start : start + DIGEST_SIZE])
         if digest not in {_NONE, found[start : start + DIGEST_SIZE]}:
             raise damaged(path, "its bytes do not match its digest")
 
 
-def first_digest(header: Header, read: Read) -> bytes:
-    """The digest of an object of the first format: of all bytes behind its header."""
-    hasher = digester()
-    _feed(hasher, HEADER_SIZE, header.total - HEADER_SIZE, read)
-    found: bytes = hasher.digest()
-    return found
-
-
 def verify(header: Header, description: Description, read: Read, path: str) -> bool:
-    """Compare an object in one segment with its digests.
+    """Compare an object in one segment with the digests that it states.
 
     Returns:
-        Whether it has its own.
+        Whether it states its own.
 
     Raises:
         LayoutError: they differ.
     """
-    if header.format == FIRST_FORMAT:
-        if header.first_digest and header.first_digest != first_digest(header, read):
-            raise damaged(path, "its bytes do not match its digest")
-        return bool(header.first_digest)
-    stated = read(header.digests_offset, header.digests_length)
-    if not any(stated):
-        return False
-    compare(stated, measure(header, description, read), path)
-    return is_sealed(stated)
+    said = stated(header, read)
+    if any(said):
+        compare(said, measure(header, description, read), path)
+    return is_sealed(said)

@@ -16,12 +16,12 @@ from bodega.format.segments import ENTRY_SIZE, ID_SIZE, MOST_EXTENTS, MOST_SEGME
 MAGIC = b"\x89BODEGA\n"
 FORMAT = 2
 FIRST_FORMAT = 1
-"""What versions before 0.2 wrote. It is read, and never written."""
+"""What version 0.1 wrote. It is read, and never written."""
 HEADER_SIZE = 128
 DIGEST_SIZE = 16
-_HEADER = struct.Struct("<8sHHIIHBx16s16sQIIIxxxxQQQQ16x")
+_HEADER = struct.Struct("<8sHHIIHBx32sQIIIxxxxQQQQ16x")
 """magic, format, flags that a reader must know, CRC of header, texts and table, CRC of the stream, flags that it need not
-know, number of foreign segments, id, id of the segment, then: description's offset, length of its texts, number of extents,
+know, number of foreign segments, the two ids, then: description's offset, length of its texts, number of extents,
 number of buffers, stream's offset and length, the digests' offset, and the object's end."""
 _FIRST_HEADER = struct.Struct("<24x16sQIIQQQ16s")
 """What differs: id, description's offset, length of its texts, number of buffers, stream's offset and length, the object's
@@ -39,7 +39,7 @@ class Header(NamedTuple):
 
     format: int
     crc: int
-    """CRC-32 of header, texts and tables; 0 in one that is not packed yet."""
+    """CRC-32 of header, texts and tables."""
     id: str
     segment: str
     """Id of the file's bytes: what other objects call them by; files of one segment id have the same buffers in the
@@ -69,18 +69,41 @@ class Header(NamedTuple):
         return DIGEST_SIZE * (2 + self.buffers) if self.digests_offset else 0
 
 
-def pack_header(header: Header, block: bytes) -> bytes:
+def pack_header(
+    block: bytes,
+    *,
+    ids: str,
+    segments: int,
+    extents: int,
+    buffers: int,
+    description_offset: int,
+    description_length: int,
+    stream_offset: int,
+    stream_length: int,
+    stream_crc: int,
+    digests_offset: int,
+    total: int,
+) -> bytes:
     """The 128 bytes of a header of the current format.
 
     Args:
-        header: what they say; its format is not asked.
         block: texts and tables, which the checksum covers too.
+        ids: that of the object and that of its segment, one behind the other.
+        segments: how many foreign segments there are.
+        extents: how many extents there are.
+        buffers: how many buffers there are.
+        description_offset: where the block is.
+        description_length: bytes of the texts in it.
+        stream_offset: where the pickle stream is.
+        stream_length: its bytes.
+        stream_crc: its CRC-32.
+        digests_offset: where the digests are.
+        total: where the object ends.
     """
     head = bytearray(
         _HEADER.pack(
-            MAGIC, FORMAT, 0, 0, header.stream_crc, 0, header.segments, bytes.fromhex(header.id),
-            bytes.fromhex(header.segment), header.description_offset, header.description_length, header.extents,
-            header.buffers, header.stream_offset, header.stream_length, header.digests_offset, header.total,
+            MAGIC, FORMAT, 0, 0, stream_crc, 0, segments, bytes.fromhex(ids), description_offset, description_length, extents,
+            buffers, stream_offset, stream_length, digests_offset, total,
         )
     )  # fmt: skip
     head[_CRC_FIELD] = zlib.crc32(block, zlib.crc32(head)).to_bytes(4, "little")
@@ -101,7 +124,7 @@ def parse_header(data: View, size: int, path: str) -> Header:
     if size < HEADER_SIZE or len(data) < HEADER_SIZE:
         raise damaged(path, f"it has {size} bytes, less than a header")
     (
-        magic, version, flags, crc, stream_crc, _, segments, identity, segment, description_offset, description_length,
+        magic, version, flags, crc, stream_crc, _, segments, ids, description_offset, description_length,
         extents, buffers, stream_offset, stream_length, digests_offset, total,
     ) = _HEADER.unpack_from(data)  # fmt: skip
     first_digest = b""
@@ -117,7 +140,7 @@ def parse_header(data: View, size: int, path: str) -> Header:
             identity, description_offset, description_length, buffers, stream_offset, stream_length, total, digest,
         ) = _FIRST_HEADER.unpack_from(data)  # fmt: skip
         # Nothing refers to a segment of that format, which has no id of its own.
-        segment, segments, extents, digests_offset = identity, 0, buffers, 0
+        ids, segments, extents, digests_offset = identity + identity, 0, buffers, 0
         first_digest = digest if flags else b""
     else:
         raise too_new(
@@ -131,8 +154,9 @@ def parse_header(data: View, size: int, path: str) -> Header:
     for offset, length in ((description_offset, block_length), (stream_offset, stream_length)):
         if offset < HEADER_SIZE or offset + length > total:
             raise damaged(path, "its header points outside the object")
+    both = ids.hex()
     return Header(
-        version, crc, identity.hex(), segment.hex(), segments, extents, buffers, description_offset, description_length,
+        version, crc, both[:32], both[32:], segments, extents, buffers, description_offset, description_length,
         block_length, stream_offset, stream_length, stream_crc, digests_offset, total, first_digest,
     )  # fmt: skip
 
@@ -143,6 +167,7 @@ def check_block(head: View, block: View, header: Header, path: str) -> None:
     Raises:
         LayoutError: they do not match it.
     """
-    before = zlib.crc32(head[_CRC_FIELD.stop : HEADER_SIZE], zlib.crc32(_BLANK, zlib.crc32(head[: _CRC_FIELD.start])))
-    if len(block) != header.block_length or zlib.crc32(block, before) != header.crc:
+    blank = bytearray(head[:HEADER_SIZE])
+    blank[_CRC_FIELD] = _BLANK
+    if len(block) != header.block_length or zlib.crc32(block, zlib.crc32(blank)) != header.crc:
         raise damaged(path, "its description does not match its checksum")

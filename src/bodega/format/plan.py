@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from bodega.format.header import DIGEST_SIZE, FORMAT, HEADER_SIZE, Header, pack_header
+from bodega.format.header import DIGEST_SIZE, HEADER_SIZE, pack_header
 from bodega.format.info import MOST
 from bodega.format.parts import Buffer
 from bodega.format.segments import ALIGNMENT, ENTRY_SIZE, ID_SIZE, PAGE, Extents, pack_segments
@@ -24,53 +24,51 @@ def padding(nbytes: int) -> memoryview:
     return _ZEROS[:nbytes]
 
 
-class Stream(NamedTuple):
-    """A pickle stream: its bytes, and their CRC-32."""
-
-    length: int = 0
-    crc: int = 0
-
-
-NO_STREAM = Stream()
-
-
 class Plan(NamedTuple):
     """Where everything of an object goes."""
 
-    header: Header
     head: bytes
     """The header's 128 bytes."""
     block: bytes
-    """Texts and tables, and behind them the place of the digests: zeros until they are known."""
+    """Texts and tables."""
     buffers: Sequence[Extents]
     """Where each buffer is, or will be."""
     placed: Sequence[int]
     """Which of them are to be written, by their numbers; the others are there already."""
+    front: bool
+    """Whether texts and tables follow the header; else they come last."""
     free: int
     """Where the part ends that was written before there was a plan; else where the header ends."""
-
-    @property
-    def total(self) -> int:
-        """The object's end in its segment."""
-        return self.header.total
+    digests_offset: int
+    digests_length: int
+    total: int
+    """The object's end in its segment."""
 
     def pieces(
-        self, buffers: Sequence[Buffer], stream: Sequence[memoryview] = ()
+        self,
+        buffers: Sequence[Buffer],
+        stream: Sequence[memoryview] = (),
+        digests: Callable[[], bytes] | None = None,
     ) -> Iterator[tuple[int, list[Buffer]]]:
-        """What to write where: offsets in ascending order, and what goes behind each without a hole.
+        """What to write where: offsets, and what goes behind each without a hole.
+
+        The header is the first. What comes last in the file is the last, so that a writer which goes from the front to the
+        back needs to know the header alone before everything else.
 
         Args:
             buffers: those that are to be written, see `placed`.
             stream: the parts of its pickle stream, unless they have been written already.
+            digests: gives the digests, when all else is written; without it there are none.
         """
-        front = self.header.description_offset == HEADER_SIZE
-        run: list[Buffer] = [*stream]
-        start = end = 0 if front else self.free
-        if front:
-            run = [memoryview(self.head), memoryview(self.block), *run]
+        none = bytes(self.digests_length)
+        if self.front:
+            run: list[Buffer] = [memoryview(self.head + self.block + none), *stream]
+            start = end = 0
         else:
             yield 0, [memoryview(self.head)]
-        end += sum(part.nbytes for part in run)
+            run, start, end = [*stream], self.free, self.free
+        for part in run:
+            end += part.nbytes
         if self.free > end:
             yield start, run
             run, start, end = [], self.free, self.free
@@ -80,9 +78,11 @@ class Plan(NamedTuple):
                 run.append(padding(offset - end))
             run.append(buffer)
             end = offset + length
-        if not front:
-            run.append(memoryview(self.block))
+        if not self.front:
+            run.append(memoryview(self.block if digests else self.block + none))
         yield start, run
+        if digests:
+            yield self.digests_offset, [memoryview(digests())]
 
 
 def plan(
@@ -91,9 +91,9 @@ def plan(
     buffers: Sequence[int | Extents] = (),
     *,
     segment: str,
-    stream: Stream = NO_STREAM,
+    stream: tuple[int, int] = (0, 0),
     segments: Sequence[str] = (),
-    written: int = HEADER_SIZE,
+    written: int | None = None,
 ) -> Plan:
     """Lay out an object.
 
@@ -102,12 +102,13 @@ def plan(
         text: its description, see `pack_description`.
         buffers: length of each one that is to be written, or where it is, of one that is there already.
         segment: id of the segment, another one for each file that is not a copy byte for byte.
-        stream: its pickle stream.
+        stream: bytes of its pickle stream, and their CRC-32.
         segments: ids of the foreign segments that buffers lie in.
         written: where the part behind the header ends that is written already, such as a long pickle stream, which then
-            begins behind the header; description and digests go to the end.
+            begins behind the header. Description and digests then go to the end, be that part empty.
     """
-    extents, free, first = len(buffers), written, MOST
+    stream_length, stream_crc = stream
+    extents, free, first = len(buffers), written or HEADER_SIZE, MOST
     for each in buffers:
         if isinstance(each, tuple):
             extents += len(each) - 1
@@ -118,13 +119,13 @@ def plan(
     digests_length = DIGEST_SIZE * (2 + len(buffers))
     stream_offset = HEADER_SIZE + block_length + digests_length
     # In front where there is room: nothing is written yet, or nothing but an array that was made in place far behind.
-    front = written == HEADER_SIZE and stream_offset + stream.length <= first
+    front = written is None and stream_offset + stream_length <= first
     if front:
-        end = max(free, stream_offset + stream.length)
-    elif written > HEADER_SIZE:
+        end = max(free, stream_offset + stream_length)
+    elif written is not None:
         stream_offset, end = HEADER_SIZE, free
     else:
-        stream_offset, end = free, free + stream.length
+        stream_offset, end = free, free + stream_length
     found: list[Extents] = []
     placed = []
     for number, each in enumerate(buffers):
@@ -139,8 +140,19 @@ def plan(
     if not front:
         description_offset, end = end, end + block_length + digests_length
     block = text + pack_segments(segments, found)
-    header = Header(
-        FORMAT, 0, identity, segment, len(segments), extents, len(buffers), description_offset, len(text), block_length,
-        stream_offset, stream.length, stream.crc, description_offset + block_length, end,
-    )  # fmt: skip
-    return Plan(header, pack_header(header, block), block + bytes(digests_length), found, placed, free)
+    digests_offset = description_offset + block_length
+    head = pack_header(
+        block,
+        ids=identity + segment,
+        segments=len(segments),
+        extents=extents,
+        buffers=len(buffers),
+        description_offset=description_offset,
+        description_length=len(text),
+        stream_offset=stream_offset,
+        stream_length=stream_length,
+        stream_crc=stream_crc,
+        digests_offset=digests_offset,
+        total=end,
+    )
+    return Plan(head, block, found, placed, front, free, digests_offset, digests_length, end)

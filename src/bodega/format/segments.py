@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bodega.format.info import MOST, damaged
+
+if TYPE_CHECKING:
+    from bodega.format.header import Header
 
 ALIGNMENT = 64
 """Alignment of buffers: a cache line, and what Arrow recommends."""
@@ -46,26 +50,22 @@ def length_of(extents: Extents) -> int:
 
 def pack_segments(segments: Sequence[str], buffers: Sequence[Extents]) -> bytes:
     """The two tables: ids of foreign segments, then the extents of all buffers."""
-    ids = b"".join(bytes.fromhex(segment) for segment in segments)
     entries = []
     for extents in buffers:
-        for segment, offset, length in extents[:-1]:
-            entries.append(_ENTRY.pack(segment | _GOES_ON, offset, length))
+        if len(extents) > 1:
+            entries += [_ENTRY.pack(segment | _GOES_ON, offset, length) for segment, offset, length in extents[:-1]]
         entries.append(_ENTRY.pack(*extents[-1]))
-    return ids + b"".join(entries)
+    return bytes.fromhex("".join(segments)) + b"".join(entries)
 
 
 def parse_segments(
-    tables: bytes | bytearray | memoryview, *, segments: int, buffers: int, own: str, total: int, path: str
+    tables: bytes | bytearray | memoryview, header: Header, path: str
 ) -> tuple[tuple[str, ...], list[Extents]]:
     """Read the two tables.
 
     Args:
         tables: what the header calls so.
-        segments: how many foreign segments there are.
-        buffers: how many buffers there are.
-        own: id of the own segment.
-        total: the object's end in it.
+        header: counts what is in them.
         path: for messages.
 
     Returns:
@@ -75,10 +75,11 @@ def parse_segments(
         LayoutError: they break a rule.
     """
     ids: tuple[str, ...] = ()
+    segments, total = header.segments, header.total
     if segments:
         ids = tuple(bytes(tables[start : start + ID_SIZE]).hex() for start in range(0, ID_SIZE * segments, ID_SIZE))
         tables = tables[ID_SIZE * segments :]
-        if len({own, *ids}) <= segments:
+        if len({header.segment, *ids}) <= segments:
             raise damaged(path, "the segments that it refers to are not others, or not different ones")
     found: list[Extents] = []
     extents: Extents = ()
@@ -105,8 +106,8 @@ def parse_segments(
         if not goes_on:
             found.append(extents)
             extents = ()
-    if extents or len(found) != buffers:
-        raise damaged(path, f"its table has {len(found)} buffers of {buffers}")
+    if extents or len(found) != header.buffers:
+        raise damaged(path, f"its table has {len(found)} buffers of {header.buffers}")
     return ids, found
 
 

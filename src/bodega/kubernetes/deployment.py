@@ -3,18 +3,38 @@
 It knows neither Kedro's catalog nor Argo: whoever makes manifests, whoever checks a project and whoever submits one
 read the same checked values.
 """
+# Annotations are not postponed here: they carry the rules of the keys, see `bodega.declared`.
 
-from __future__ import annotations
-
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from bodega.declared import (
+    DURATION,
+    FLAG,
+    TEXT,
+    At,
+    Below,
+    Declared,
+    Entries,
+    Keyed,
+    Pairs,
+    Rule,
+    Text,
+    Texts,
+    choice,
+    count,
+    quantity,
+)
 from bodega.errors import SettingsError
 from bodega.kubernetes.quantities import (
+    CPU_UNITS,
+    LABEL_NAME,
+    MEMORY_UNITS,
+    NAME,
+    VARIABLE,
     amount,
     check_label_name,
     check_label_value,
@@ -24,8 +44,6 @@ from bodega.kubernetes.quantities import (
     parse_memory,
 )
 from bodega.plan import Grouping, GroupingRule, matches
-from bodega.sections import Section
-from bodega.settings import parse_duration
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node
@@ -33,30 +51,95 @@ if TYPE_CHECKING:
 ManifestKind = Literal["Workflow", "WorkflowTemplate", "CronWorkflow"]
 PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 
-_PATTERNS = "a list of patterns such as ['train_*']"
-_TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
 _OF_A_POD = {"configMap", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret"}
 """Sources of volumes that come and go with a pod, or that nothing can be written to."""
-_SCHEDULE = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every .+)|(\S+\s+){4}\S+")
+
+
+def _name(what: str) -> Text:
+    return Text(pattern=NAME, check=partial(check_name, what=what))
+
+
+class _Grouping(Rule):
+    """One of the rules, or patterns by the name of a group."""
+
+    patterns = Texts("a list of patterns such as ['train_*']")
+    schema = {  # noqa: RUF012 # as of every rule
+        "anyOf": [{"enum": list(get_args(GroupingRule))}, {"type": "object", "additionalProperties": patterns.schema}]
+    }
+
+    def read(self, value: Any, at: At) -> Grouping:
+        """The grouping."""
+        rules: tuple[GroupingRule, ...] = get_args(GroupingRule)
+        if isinstance(value, Mapping):
+            read = {str(name): self.patterns.read(each, at.below(str(name))) for name, each in value.items()}
+            return read
+        if value not in rules:
+            at.misfit(f"one of {', '.join(rules)}, or patterns by the name of a group", value)
+        return value  # type: ignore[no-any-return]
+
+
+_TOLERATION = {
+    **{key: {"type": "string"} for key in ("key", "operator", "value", "effect")},
+    "tolerationSeconds": {"type": "integer"},
+}
+
+
+class _Tolerations(Rule):
+    """Taints that are no hindrance, as Kubernetes writes them."""
+
+    schema = {  # noqa: RUF012 # as of every rule
+        "type": "array",
+        "items": {"type": "object", "properties": _TOLERATION, "additionalProperties": False},
+    }
+
+    def read(self, value: Any, at: At) -> tuple[Mapping[str, Any], ...]:
+        """The tolerations."""
+        if not isinstance(value, list):
+            at.misfit("a list", value)
+            return ()
+        found = []
+        for number, each in enumerate(value):
+            keys = at.entry(number).mapping(each)
+            at.entry(number).expect(keys, _TOLERATION)
+            found.append({key: value for key, value in keys.items() if value is not None})
+        return tuple(found)
+
+
+class _Source(Rule):
+    """A volume source of Kubernetes, by its kind."""
+
+    schema = {"type": "object", "minProperties": 1, "maxProperties": 1}  # noqa: RUF012 # as of every rule
+
+    def read(self, value: Any, at: At) -> dict[str, Any]:
+        """The source."""
+        return {key: each for key, each in at.mapping(value).items() if each is not None}
+
+
+_PATTERNS = _Grouping.patterns
+_FOLDER = Text("a folder, from the root of the file system, such as '/data'", r"/+[^/].*")
+_LABELS = Pairs(check_label_name, check_label_value, pattern=LABEL_NAME)
+_SECRETS = Texts("a list of names of secrets", check=partial(check_name, what="a secret"), pattern=NAME)
 
 
 @dataclass(frozen=True)
-class Resources:
+class Resources(Declared):
     """What a task asks of a machine."""
 
-    cpu: str | None = None
-    """Cores, such as ``2`` or ``500m``."""
-    cpu_limit: str | None = None
-    """Cores that it never gets more of; no limit by default."""
-    memory: str | None = None
-    """Bytes, such as ``4Gi``."""
-    gpu: int | None = None
-    """Graphics cards."""
-    gpu_resource: str = "nvidia.com/gpu"
-    """What the cluster calls them."""
-    node_selector: Mapping[str, str] = field(default_factory=dict)
+    cpu: Annotated[str | None, quantity(parse_cpu, CPU_UNITS).like(2, "500m")] = None
+    """Cores that are guaranteed."""
+    cpu_limit: Annotated[str | None, quantity(parse_cpu, CPU_UNITS).like(4)] = None
+    """Cores that the task never gets more of."""
+    memory: Annotated[str | None, quantity(parse_memory, MEMORY_UNITS).like("4Gi")] = None
+    """Bytes that are guaranteed, and the most that the task gets."""
+    gpu: Annotated[int | None, count().like(1)] = None
+    """Number of graphics cards."""
+    gpu_resource: Annotated[str, TEXT.like("amd.com/gpu")] = "nvidia.com/gpu"
+    """Name of the graphics cards in the cluster."""
+    node_selector: Annotated[Mapping[str, str], _LABELS.like({"disk": "ssd"})] = field(default_factory=dict)
     """Labels that the machine must have."""
-    tolerations: tuple[Mapping[str, Any], ...] = ()
+    tolerations: Annotated[
+        tuple[Mapping[str, Any], ...], _Tolerations().like([{"key": "gpu", "operator": "Exists"}])
+    ] = ()
     """Taints of machines that are no hindrance, as Kubernetes writes them."""
 
 
@@ -66,27 +149,38 @@ class TaskSettings:
 
     resources: Resources
     retries: int
-    """How often it may be tried again."""
+    """How often the task may be tried again."""
     timeout: float | None
     """Seconds that one try may take."""
 
 
 @dataclass(frozen=True)
-class ResourceRule:
+class ResourceRule(Declared):
     """Other settings for some nodes: those that match any of the patterns (as of a shell)."""
 
-    nodes: tuple[str, ...] = ()
+    nodes: Annotated[tuple[str, ...], _PATTERNS.like("train_*")] = ()
     """Patterns of names of nodes."""
-    tags: tuple[str, ...] = ()
+    tags: Annotated[tuple[str, ...], _PATTERNS.like(["heavy"])] = ()
     """Patterns of tags."""
-    namespaces: tuple[str, ...] = ()
+    namespaces: Annotated[tuple[str, ...], _PATTERNS.like("model")] = ()
     """Patterns of namespaces; what lies in a namespace below counts too."""
-    resources: Resources = field(default_factory=Resources)
-    """What is given here replaces what was said before; labels and tolerations are added."""
-    retries: int | None = None
+    # A rule says nothing of the name of graphics cards unless it does so itself.
+    resources: Annotated[Resources, Below(Resources, gpu_resource="")] = field(default_factory=Resources)
+    """Resources that replace what was said before; labels and tolerations are added."""
+    retries: Annotated[int | None, count().like(0)] = None
     """How often the task may be tried again."""
-    timeout: float | None = None
-    """Seconds that one try may take, written as ``1h``."""
+    timeout: Annotated[float | None, DURATION.like("2h")] = None
+    """Time that one try may take."""
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], at: At) -> None:
+        """A rule is about some nodes."""
+        if not any(given.get(key) for key in ("nodes", "tags", "namespaces")):
+            at.say(
+                "does not say which nodes it is about: add 'nodes', 'tags' or 'namespaces'. What holds for all tasks stands "
+                "directly below 'deployment'.",
+                kind="entry",
+            )
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -94,35 +188,57 @@ class ResourceRule:
         kinds = {"node": self.nodes, "tag": self.tags, "namespace": self.namespaces}
         return tuple(f"{kind}:{pattern}" for kind, patterns in kinds.items() for pattern in patterns)
 
-    def applies_to(self, node: Node) -> bool:
+    def applies_to(self, node: "Node") -> bool:
         """Whether a node matches any of the patterns."""
         return any(matches(pattern, node) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
-class Secret:
+class Secret(Declared):
     """A value that Kubernetes keeps."""
 
-    name: str
-    """Of the secret."""
-    key: str
-    """Within it."""
+    name: Annotated[str, _name("a secret").like("bucket")]
+    """Name of the secret."""
+    key: Annotated[str, TEXT.like("password")]
+    """Key within the secret."""
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], at: At) -> None:
+        """Both are needed."""
+        if len(given) < len(("name", "key")):
+            at.misfit("a 'name' and a 'key' of a secret", dict(given))
 
 
 @dataclass(frozen=True)
-class Volume:
+class Volume(Declared):
     """A volume that every task mounts."""
 
-    name: str
-    """Unique in the workflow."""
-    mount_path: str
+    name: Annotated[str, _name("a volume").like("data")]
+    """Name of the volume, unique in the workflow."""
+    mount_path: Annotated[str, _FOLDER.like("/data")]
     """Folder in the container."""
-    sub_path: str | None = None
-    """What of the volume is mounted, such as a file of a ConfigMap; all of it by default."""
-    read_only: bool = False
-    """Whether tasks may only read it."""
-    source: Mapping[str, Any] = field(default_factory=dict)
-    """A volume source of Kubernetes, such as ``{persistentVolumeClaim: {claimName: data}}``."""
+    sub_path: Annotated[
+        str | None,
+        Text("a file or folder of the volume, such as 'bodega.yml'", r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+").like(
+            "bodega.yml"
+        ),
+    ] = None
+    """Part of the volume that is mounted, such as a file of a ConfigMap; all of it by default."""
+    read_only: Annotated[bool, FLAG] = False
+    """Whether tasks may only read the volume."""
+    source: Annotated[Mapping[str, Any], _Source().like({"persistentVolumeClaim": {"claimName": "data"}})] = field(
+        default_factory=dict
+    )
+    """Volume source, as Kubernetes writes it."""
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], at: At) -> None:
+        """Three of the keys are needed."""
+        if not {"name", "mount_path"} <= set(given) or len(given.get("source", ())) != 1:
+            at.say(
+                "needs 'name', 'mount_path' and one 'source', such as {persistentVolumeClaim: {claimName: data}}.",
+                kind="entry",
+            )
 
     @property
     def survives_pods(self) -> bool:
@@ -140,65 +256,93 @@ class Volume:
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """The keys below ``deployment:``. Each is optional."""
+class Deployment(Declared):
+    """How the tasks run on Kubernetes. Each key is optional."""
 
-    image: str | None = None
-    """Of every task; has the project installed."""
-    image_pull_policy: PullPolicy = "IfNotPresent"
+    image: Annotated[
+        str | None,
+        Text("the name of an image such as 'registry.example.com/shop:1.0'", r"\S+").like(
+            "registry.example.com/shop:1.0"
+        ),
+    ] = None
+    """Image of every task; has the project installed."""
+    image_pull_policy: Annotated[PullPolicy, choice(*get_args(PullPolicy))] = "IfNotPresent"
     """When a host fetches the image."""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: Annotated[tuple[str, ...], _SECRETS.like("registry")] = ()
     """Secrets of the registry."""
-    namespace: str | None = None
-    """Of Kubernetes; that of the context by default."""
-    grouping: Grouping = "node"
-    """Which nodes share a task: ``node``, ``namespace``, ``tag``, ``auto``, or patterns by the name of a group."""
-    resources: Resources = field(default_factory=Resources)
-    """Of every task, unless a rule says otherwise."""
-    rules: tuple[ResourceRule, ...] = ()
-    """The key ``tasks``: other settings for some nodes. The later rule wins."""
-    env: Mapping[str, str] = field(default_factory=dict)
+    namespace: Annotated[str | None, _name("a namespace").like("ml")] = None
+    """Namespace of Kubernetes; that of the context by default."""
+    grouping: Annotated[Grouping, _Grouping().like("auto", {"features": ["clean_*", "tag:light"]})] = "node"
+    """Which nodes share a task: a rule, or patterns by the name of a group."""
+    resources: Annotated[Resources, Below(Resources)] = field(default_factory=Resources)
+    """Resources of every task, unless ``tasks`` says otherwise."""
+    tasks: Annotated[tuple[ResourceRule, ...], Entries(ResourceRule)] = ()
+    """Other settings for some nodes. Every entry that matches counts, and the later wins."""
+    env: Annotated[Mapping[str, str], Pairs(check_variable, pattern=VARIABLE).like({"LEVEL": "info"})] = field(
+        default_factory=dict
+    )
     """Environment variables of every task."""
-    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    secrets: Annotated[Mapping[str, Secret], Keyed(Secret, check_variable, pattern=VARIABLE)] = field(
+        default_factory=dict
+    )
     """Environment variables from keys of secrets."""
-    env_from: tuple[str, ...] = ()
+    env_from: Annotated[tuple[str, ...], _SECRETS.like("bucket-keys")] = ()
     """Secrets all of whose keys become environment variables."""
-    service_account: str | None = None
-    """That tasks run as."""
-    retries: int = 2
+    service_account: Annotated[str | None, _name("a service account").like("runner")] = None
+    """Service account that tasks run as."""
+    retries: Annotated[int, count()] = 2
     """How often a task may be tried again."""
-    timeout: float | None = None
-    """Seconds that one try of a task may take, written as ``1h``."""
-    workflow_timeout: float | None = None
-    """Seconds that the whole workflow may take."""
-    volumes: tuple[Volume, ...] = ()
-    """That every task mounts."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Of the workflow and its pods."""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    """Of the workflow and its pods."""
-    parallelism: int | None = None
-    """How many pods may run at once."""
-    host_root: str = "/dev/shm/bodega"  # noqa: S108
+    timeout: Annotated[float | None, DURATION.like("1h")] = None
+    """Time that one try of a task may take."""
+    workflow_timeout: Annotated[float | None, DURATION.like("1d")] = None
+    """Time that the whole workflow may take."""
+    volumes: Annotated[tuple[Volume, ...], Entries(Volume)] = ()
+    """Volumes that every task mounts."""
+    labels: Annotated[Mapping[str, str], _LABELS.like({"team": "pricing"})] = field(default_factory=dict)
+    """Labels of the workflow and its pods."""
+    annotations: Annotated[
+        Mapping[str, str], Pairs(check_label_name, pattern=LABEL_NAME).like({"note": "any text"})
+    ] = field(default_factory=dict)
+    """Annotations of the workflow and its pods."""
+    parallelism: Annotated[int | None, count(1).like(4)] = None
+    """Number of pods that may run at once."""
+    host_root: Annotated[str, _FOLDER] = "/dev/shm/bodega"  # noqa: S108
     """Folder of the host that every pod mounts, and in which the store is."""
-    user: int = 1000
-    """That tasks run as: all of them the same, since a store is one user's."""
-    group: int = 1000
-    """That tasks run as."""
-    kind: ManifestKind = "Workflow"
-    """What is generated."""
-    schedule: str | None = None
-    """Of a CronWorkflow, such as ``0 6 * * *``."""
-    timezone: str | None = None
-    """Of the schedule, such as ``Europe/Zurich``."""
-    workflow_name: str | None = None
-    """By default the project's."""
-    time_to_live: float | None = None
-    """Seconds after which a finished workflow is deleted, written as ``7d``."""
-    keep_pods: float = 600.0
-    """Seconds for which the pods of a workflow that succeeded stay, with their logs, written as ``10m``."""
+    user: Annotated[int, count()] = 1000
+    """User id of all tasks: the same, since a store is one user's."""
+    group: Annotated[int, count()] = 1000
+    """Group id of all tasks."""
+    kind: Annotated[ManifestKind, choice(*get_args(ManifestKind))] = "Workflow"
+    """Kind of the manifest that is generated."""
+    schedule: Annotated[
+        str | None,
+        Text(
+            "five fields of cron such as '0 6 * * *', or '@daily'",
+            r"\s*(?:@(?:yearly|annually|monthly|weekly|daily|midnight|hourly|every .+)|(?:\S+\s+){4}\S+)\s*",
+        ).like("0 6 * * *", "@daily"),
+    ] = None
+    """Schedule of a CronWorkflow."""
+    timezone: Annotated[str | None, TEXT.like("Europe/Zurich")] = None
+    """Time zone of the schedule."""
+    workflow_name: Annotated[str | None, _name("a workflow").like("shop")] = None
+    """Name of the workflow; the project's by default."""
+    time_to_live: Annotated[float | None, DURATION.like("7d")] = None
+    """Time after which a finished workflow is deleted."""
+    keep_pods: Annotated[float, DURATION.like("10m")] = 600.0
+    """Time for which the pods of a workflow that succeeded stay, with their logs."""
 
-    def for_task(self, nodes: Iterable[Node]) -> TaskSettings:
+    @classmethod
+    def check(cls, given: Mapping[str, Any], at: At) -> None:
+        """A clock needs a schedule, and a volume a name of its own."""
+        if given.get("kind") == "CronWorkflow" and "schedule" not in given:
+            at.below("kind").say("is CronWorkflow, but there is no 'schedule': add one such as '0 6 * * *'.")
+        names: set[str] = set()
+        for number, volume in enumerate(given.get("volumes", ())):
+            if volume.name in names:
+                at.below("volumes").entry(number).below("name").misfit("unique among the volumes", volume.name)
+            names.add(volume.name)
+
+    def for_task(self, nodes: "Iterable[Node]") -> TaskSettings:
         """What holds for a task of some nodes: of each, the default and every rule that applies; then the largest.
 
         Raises:
@@ -213,10 +357,10 @@ class Deployment:
             timeout=None if None in timeouts else max(timeout for timeout in timeouts if timeout is not None),
         )
 
-    def for_node(self, node: Node) -> TaskSettings:
+    def for_node(self, node: "Node") -> TaskSettings:
         """What holds for one node: the default and every rule that applies, the later before the earlier."""
         resources, retries, timeout = self.resources, self.retries, self.timeout
-        for rule in self.rules:
+        for rule in self.tasks:
             if rule.applies_to(node):
                 resources = _override(resources, rule.resources)
                 retries = retries if rule.retries is None else rule.retries
@@ -232,7 +376,7 @@ def _override(general: Resources, special: Resources) -> Resources:
         cpu_limit=special.cpu_limit or general.cpu_limit,
         memory=special.memory or general.memory,
         gpu=special.gpu if has_gpu else general.gpu,
-        gpu_resource=special.gpu_resource if has_gpu else general.gpu_resource,
+        gpu_resource=(has_gpu and special.gpu_resource) or general.gpu_resource,
         node_selector={**general.node_selector, **special.node_selector},
         tolerations=_united([general.tolerations, special.tolerations]),
     )
@@ -284,184 +428,3 @@ def _united(tolerations: Iterable[tuple[Mapping[str, Any], ...]]) -> tuple[Mappi
     for each in tolerations:
         united += [toleration for toleration in each if toleration not in united]
     return tuple(united)
-
-
-def parse_deployment(values: object, *, source: str) -> Deployment:
-    """Check what stands below ``deployment:``.
-
-    Args:
-        values: a mapping.
-        source: the file, for messages.
-
-    Raises:
-        SettingsError: a key or a value is not understood; the message names both and what to write.
-    """
-    section = Section(values, source=source, path="deployment")
-    section.expect(tuple("tasks" if key.name == "rules" else key.name for key in fields(Deployment)))
-    resources = _resources(section.section("resources"), Resources())
-    kind = section.choice("kind", get_args(ManifestKind))
-    schedule = section.text("schedule")
-    if schedule is not None and not _SCHEDULE.fullmatch(schedule.strip()):
-        raise section.misfit("schedule", "five fields of cron such as '0 6 * * *', or '@daily'")
-    if kind == "CronWorkflow" and schedule is None:
-        raise SettingsError(
-            f"The key 'deployment.kind' in {source} is CronWorkflow, but there is no 'schedule': add one such as "
-            f"'0 6 * * *'.",
-            key="schedule",
-        )
-    return Deployment(
-        resources=resources,
-        rules=tuple(_rule(each, resources) for each in section.sections("tasks")),
-        volumes=_volumes(section),
-        **_given(
-            image=_image(section),
-            image_pull_policy=section.choice("image_pull_policy", get_args(PullPolicy)),
-            image_pull_secrets=_names(section, "image_pull_secrets"),
-            namespace=_name(section, "namespace", "a namespace"),
-            grouping=_grouping(section),
-            env=_keyed(section, "env", check_variable),
-            secrets=_secrets(section),
-            env_from=_names(section, "env_from"),
-            service_account=_name(section, "service_account", "a service account"),
-            retries=section.count("retries"),
-            timeout=section.parsed("timeout", parse_duration),
-            workflow_timeout=section.parsed("workflow_timeout", parse_duration),
-            labels=_keyed(section, "labels", check_label_name, check_label_value),
-            annotations=_keyed(section, "annotations", check_label_name),
-            parallelism=section.count("parallelism", 1),
-            host_root=_folder(section, "host_root"),
-            user=section.count("user"),
-            group=section.count("group"),
-            kind=kind,
-            schedule=schedule,
-            timezone=section.text("timezone"),
-            workflow_name=_name(section, "workflow_name", "a workflow"),
-            time_to_live=section.parsed("time_to_live", parse_duration),
-            keep_pods=section.parsed("keep_pods", parse_duration),
-        ),
-    )
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Those that are not None: the others have the default of their field."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _resources(section: Section, default: Resources) -> Resources:
-    section.expect(tuple(key.name for key in fields(Resources)))
-    tolerations = []
-    for each in section.sections("tolerations"):
-        each.expect(_TOLERATION_KEYS)
-        tolerations.append(each.values)
-    return Resources(
-        cpu=section.parsed("cpu", parse_cpu),
-        cpu_limit=section.parsed("cpu_limit", parse_cpu),
-        memory=section.parsed("memory", parse_memory),
-        gpu=section.count("gpu"),
-        gpu_resource=section.text("gpu_resource") or default.gpu_resource,
-        node_selector=_keyed(section, "node_selector", check_label_name, check_label_value) or {},
-        tolerations=tuple(tolerations),
-    )
-
-
-def _rule(section: Section, default: Resources) -> ResourceRule:
-    section.expect(tuple(key.name for key in fields(ResourceRule)))
-    rule = ResourceRule(
-        nodes=section.texts("nodes", _PATTERNS) or (),
-        tags=section.texts("tags", _PATTERNS) or (),
-        namespaces=section.texts("namespaces", _PATTERNS) or (),
-        # Not the default's values: they hold already.
-        resources=_resources(section.section("resources"), replace(Resources(), gpu_resource=default.gpu_resource)),
-        retries=section.count("retries"),
-        timeout=section.parsed("timeout", parse_duration),
-    )
-    if not rule.patterns:
-        raise SettingsError(
-            f"The entry {section.path!r} in {section.source} does not say which nodes it is about: add 'nodes', 'tags' "
-            f"or 'namespaces'. What holds for all tasks stands directly below 'deployment'.",
-            key=section.path,
-        )
-    return rule
-
-
-def _volumes(section: Section) -> tuple[Volume, ...]:
-    volumes: dict[str, Volume] = {}
-    for each in section.sections("volumes"):
-        each.expect(tuple(key.name for key in fields(Volume)))
-        name, mount_path, source = _name(each, "name", "a volume"), _folder(each, "mount_path"), each.section("source")
-        if name is None or mount_path is None or len(source.values) != 1:
-            raise SettingsError(
-                f"The entry {each.path!r} in {each.source} needs 'name', 'mount_path' and one 'source', such as "
-                f"{{persistentVolumeClaim: {{claimName: data}}}}.",
-                key=each.path,
-            )
-        if name in volumes:
-            raise each.misfit("name", "unique among the volumes")
-        sub_path = each.text("sub_path")
-        if sub_path is not None and (sub_path.startswith("/") or ".." in sub_path.split("/")):
-            raise each.misfit("sub_path", "a file or folder of the volume, such as 'bodega.yml'")
-        read_only = each.flag("read_only") or False
-        volumes[name] = Volume(name, mount_path, sub_path, read_only=read_only, source=source.values)
-    return tuple(volumes.values())
-
-
-def _secrets(section: Section) -> dict[str, Secret] | None:
-    below = section.section("secrets")
-    secrets = {}
-    for variable in below.values:
-        below.applied(variable, check_variable, variable)
-        each = below.section(variable)
-        each.expect(("name", "key"))
-        name, key = _name(each, "name", "a secret"), each.text("key")
-        if name is None or key is None:
-            raise below.misfit(variable, "a 'name' and a 'key' of a secret")
-        secrets[variable] = Secret(name, key)
-    return secrets or None
-
-
-def _grouping(section: Section) -> Grouping | None:
-    value = section.values.get("grouping")
-    rules = get_args(GroupingRule)
-    if value is None or value in rules:
-        return value
-    if not isinstance(value, Mapping):
-        raise section.misfit("grouping", f"one of {', '.join(rules)}, or patterns by the name of a group")
-    below = section.section("grouping")
-    return {str(name): below.texts(name, _PATTERNS) or () for name in below.values}
-
-
-def _image(section: Section) -> str | None:
-    image = section.text("image")
-    if image is not None and re.search(r"\s", image):
-        raise section.misfit("image", "the name of an image such as 'registry.example.com/shop:1.0'")
-    return image
-
-
-def _name(section: Section, key: str, what: str) -> str | None:
-    section.text(key)
-    return section.parsed(key, partial(check_name, what=what))
-
-
-def _names(section: Section, key: str) -> tuple[str, ...] | None:
-    names = section.texts(key, "a list of names of secrets")
-    for name in names or ():
-        section.applied(key, partial(check_name, what="a secret"), name)
-    return names
-
-
-def _folder(section: Section, key: str) -> str | None:
-    folder = section.text(key)
-    if folder is not None and (not folder.startswith("/") or folder.rstrip("/") == ""):
-        raise section.misfit(key, "a folder, from the root of the file system, such as '/data'")
-    return folder
-
-
-def _keyed(
-    section: Section, key: str, check: Callable[[str], str], check_value: Callable[[str], str] = str
-) -> dict[str, str] | None:
-    """Texts by name, both checked."""
-    pairs = section.pairs(key)
-    for name, value in (pairs or {}).items():
-        section.applied(key, check, name)
-        section.applied(key, check_value, value)
-    return pairs

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bodega.env import OUTPUTS_VARIABLE
+
 FOLDER = "/tmp/bodega-outputs"  # noqa: S108 # of the pod's own container
 """A file for each output parameter; ``BODEGA_OUTPUTS`` names another folder."""
 
@@ -19,6 +21,6 @@ MISTAKE = 2
 
 def write(name: str, text: str) -> None:
     """Leave an output parameter."""
-    folder = Path(os.environ.get("BODEGA_OUTPUTS", FOLDER))
+    folder = Path(os.environ.get(OUTPUTS_VARIABLE, FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text, encoding="utf-8")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bodega.env import HOST_VARIABLE, ROOT_VARIABLE
 from bodega.kubernetes.deployment import Deployment, Resources
-from bodega.settings import HOST_VARIABLE, ROOT_VARIABLE
 
 HOST_VOLUME = "bodega"
 COMMAND = ("python", "-m", "bodega.kedro.task")

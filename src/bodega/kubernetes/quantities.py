@@ -20,7 +20,14 @@ _FACTORS = {
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
+CPU_UNITS = ("", "m")
+MEMORY_UNITS = tuple(unit for unit in _FACTORS if unit != "m")
+NAME = rf"{_LABEL}(?:\.{_LABEL})*"
+"""Pattern of names of objects."""
+LABEL_NAME = rf"(?:{NAME}/)?{_LABEL_NAME}"
+"""Pattern of keys of labels and annotations."""
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+"""Pattern of names of environment variables."""
 
 
 def parse_cpu(value: object) -> str:
@@ -29,7 +36,7 @@ def parse_cpu(value: object) -> str:
     Raises:
         SettingsError: not understood, or not positive.
     """
-    return _checked(value, units=("", "m"), what="cores", examples="2, 0.5 or 500m")
+    return _checked(value, units=CPU_UNITS, what="cores", examples="2, 0.5 or 500m")
 
 
 def parse_memory(value: object) -> str:
@@ -38,8 +45,7 @@ def parse_memory(value: object) -> str:
     Raises:
         SettingsError: not understood, or not positive.
     """
-    units = tuple(unit for unit in _FACTORS if unit != "m")
-    return _checked(value, units=units, what="bytes", examples="4Gi, 512Mi or 2G")
+    return _checked(value, units=MEMORY_UNITS, what="bytes", examples="4Gi, 512Mi or 2G")
 
 
 def amount(quantity: str) -> Decimal:
@@ -55,7 +61,7 @@ def check_name(name: str, what: str) -> str:
     Raises:
         SettingsError: upper case, underscores, or too long.
     """
-    if len(name) > 253 or not re.fullmatch(_SUBDOMAIN, name):
+    if len(name) > 253 or not re.fullmatch(NAME, name):
         raise SettingsError(
             f"{name!r} cannot be the name of {what} in Kubernetes: use lower-case letters, digits and '-', such as "
             f"{_cleaned(name)!r}."
@@ -69,7 +75,7 @@ def check_label_name(name: str) -> str:
     Raises:
         SettingsError: a character that is not allowed, or too long.
     """
-    if not re.fullmatch(rf"(?:{_SUBDOMAIN}/)?{_LABEL_NAME}", name):
+    if not re.fullmatch(LABEL_NAME, name):
         raise SettingsError(
             f"{name!r} cannot be the key of a label or annotation: use up to 63 letters, digits, '-', '_' and '.', such "
             f"as 'team' or 'example.com/team'."
@@ -96,7 +102,7 @@ def check_variable(name: str) -> str:
     Raises:
         SettingsError: a character that is not allowed.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+    if not re.fullmatch(VARIABLE, name):
         raise SettingsError(
             f"{name!r} cannot be the name of an environment variable: use letters, digits and '_', not first a digit."
         )

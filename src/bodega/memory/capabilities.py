@@ -12,10 +12,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 
+from bodega.env import ROOT_VARIABLE, WITHOUT_VARIABLE
 from bodega.errors import RootError, SettingsError
 from bodega.memory import lease, locks, places
 
-WITHOUT_VARIABLE = "BODEGA_WITHOUT"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
@@ -56,7 +56,7 @@ def probe(root: str) -> Capabilities:
     if not _lease_holds(folder, found):
         raise RootError(
             f"The file system of {folder} does not keep locks (flock) for mapped files, so readers would not be safe. "
-            "Use a root on tmpfs or a local disk (BODEGA_ROOT).",
+            f"Use a root on tmpfs or a local disk ({ROOT_VARIABLE}).",
             path=folder,
             reason="flock",
         )

@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from bodega.errors import RootError, StoreBusy
-from bodega.layout import Buffer, Pieces
+from bodega.format import Buffer, Pieces
 from bodega.memory import files, ledger, locks, places, pool
 from bodega.memory.copying import WORTH_IT, copy_mapped
 from bodega.memory.descriptors import Descriptor
@@ -147,16 +147,8 @@ class Draft:
             )
         return self._descriptor.number
 
-    def write(self, offset: int, buffers: Sequence[Buffer], digest: Any = None) -> int:
-        """Write buffers one behind the other.
-
-        Args:
-            offset: where the first one goes.
-            buffers: what to write.
-            digest: fed with their bytes, in order; with none of them where there is no room for all.
-
-        Returns:
-            The offset behind the last.
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        """Write buffers one behind the other; returns the offset behind the last.
 
         Raises:
             StoreFull: they do not fit.
@@ -168,22 +160,19 @@ class Draft:
         batch: list[memoryview] = []
         for buffer in buffers:
             if isinstance(buffer, Pieces):
-                offset = self._write(offset, batch, digest)
+                offset = self._write(offset, batch)
                 batch = []
                 for part in buffer.parts():
-                    offset = self._write(offset, [part], digest)
+                    offset = self._write(offset, [part])
                 continue
             batch.append(buffer)
             if len(batch) == _MOST_VIEWS:
-                offset = self._write(offset, batch, digest)
+                offset = self._write(offset, batch)
                 batch = []
-        return self._write(offset, batch, digest)
+        return self._write(offset, batch)
 
-    def _write(self, offset: int, views: list[memoryview], digest: Any) -> int:
+    def _write(self, offset: int, views: list[memoryview]) -> int:
         views = [view for view in views if view.nbytes]
-        if digest is not None:
-            for view in views:
-                digest.update(view)
         total = sum(view.nbytes for view in views)
         if self._warm and total >= WORTH_IT and offset + total <= self._whole and self._root.filesystem.has_huge_pages:
             return offset + copy_mapped(self._number, offset, views)

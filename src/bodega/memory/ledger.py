@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from bodega.layout import PAGE
+from bodega.format import PAGE
 from bodega.memory import places
 from bodega.memory.locks import FULL, no_room, say_where
 from bodega.memory.root import Root

@@ -12,24 +12,43 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, UnsupportedPlatform
+from bodega.env import ROOT_VARIABLE
+from bodega.errors import BodegaError, LayoutError, RootError, SettingsError, StoreFull, UnsupportedPlatform
+from bodega.format import is_id
 from bodega.memory import places
 from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.locks import FULL, Exclusive, Shared, no_room, say_where
 from bodega.memory.places import PARTS, gone, no_folder
-from bodega.settings import ROOT_VARIABLE, expand
+from bodega.settings import expand
 from bodega.texts import command
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, FORMAT)
+"""Those that are read. The first, of version 0.1, has no id and no versions of its parts, which are 1 where there are any."""
+VERSIONS: Mapping[str, tuple[int, ...]] = {
+    "names": (1,),
+    "attempts": (0,),
+    "ledger": (1,),
+    "pool": (1,),
+    "references": (0,),
+}
+"""The versions of each part of a root that can be worked with: a new root gets the last, and 0 is a part that it lacks."""
 MARKER = "bodega-root.json"
+TAG = "CACHEDIR.TAG"
+_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# Data that bodega shares between the tasks of a pipeline, which can make it again: https://bford.info/cachedir/\n"
+)
+"""What keeps programs that make backups out of a folder; the first line is fixed."""
 LOCK_FILES = (
     "usage", "temporaries", "swept", "settings", *(f"name-{stripe:02}" for stripe in range(64)),
     *(f"transfer-{stripe:04}" for stripe in range(256)), *(f"run-{stripe:02}" for stripe in range(64)),
@@ -69,6 +88,8 @@ class Root:
     """Shared with the members of the folder's group."""
     warm: bool = True
     """Segments whose object is gone are kept for the next puts; on a disk that gains nothing."""
+    id: str = ""
+    """128 random bits in hexadecimal: another root at the same path has another. None where an old one has no room for it."""
 
     @cached_property
     def runs(self) -> str:
@@ -314,9 +335,11 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
     Args:
         path: the folder, else the default one.
         group: share it with the members of the folder's group, or use a root that another member has shared.
-        warm: whether segments are kept warm there.
+        warm: whether segments are kept warm there. A root where they are not lies below memory, and may have the only copy of
+            something: it gets no tag that keeps backups out.
 
     Raises:
+        LayoutError: it was made by a version of bodega that did it otherwise, or what it says of itself is damaged.
         RootError: not a folder, not this user's, open to others, not writable, on a network file system, or a
             folder with other things in it.
         UnsupportedPlatform: the system has no flock (Windows).
@@ -358,9 +381,11 @@ def open_root(path: str | os.PathLike[str] | None = None, *, group: bool = False
     if fault := fault_of(folder, os.getuid(), group=group):
         _refuse(folder, fault.reason, fault.remedy)
     try:
-        facts = _enter(folder, group)
+        facts = _enter(folder, group, tagged=warm)
         kind = SharedRoot if facts.group else Root
-        root = kind(folder, facts.portable_names, Capabilities(), facts.group, warm)
+        root = kind(folder, facts.portable_names, Capabilities(), facts.group, warm, facts.id)
+        if not facts.id:
+            root = replace(root, id=_renew(root))
         # A sweep must neither remove the files that are tried on, nor hold the locks that are tried.
         with root.temporary_names():
             return replace(root, capabilities=probe(root.tmp))
@@ -464,30 +489,47 @@ class _Facts(NamedTuple):
 
     portable_names: bool
     group: bool
+    id: str
+    """None of a root of the first format."""
 
 
-def _enter(folder: Path, group: bool) -> _Facts:
+def strangers(folder: Path) -> list[str]:
+    """What lies in a folder that is no root and would not be in one: it is somebody else's."""
+    names = os.listdir(folder)
+    return (
+        []
+        if MARKER in names
+        else sorted(name for name in names if name not in {*PARTS, TAG} and not name.startswith(MARKER))
+    )
+
+
+def _enter(folder: Path, group: bool, *, tagged: bool) -> _Facts:
     """Make what is missing in a root."""
     marker = folder / MARKER
     if not os.path.lexists(marker):
-        others = {entry.name for entry in os.scandir(folder)} - {*PARTS, MARKER}
-        others = {name for name in others if not name.startswith(MARKER)}
-        # Another process may have made a root of it since, and said something of the store in it.
-        if others and not os.path.lexists(marker):
+        # Another process may make a root of it meanwhile, and say something of the store in it.
+        if (others := strangers(folder)) and not os.path.lexists(marker):
             _refuse(
                 folder,
-                f"it already holds other things ({', '.join(sorted(others)[:3])})",
+                f"it already holds other things ({', '.join(others[:3])})",
                 "choose an empty or a new folder",
             )
         # Two processes may be first at once: each writes its own file, one of them becomes the marker.
         draft = folder / f"{MARKER}.{os.urandom(16).hex()}"
-        facts = {"format": FORMAT, "portable_names": _folds_names(folder), "group": group}
+        facts = {"portable_names": _folds_names(folder), "group": group}
         if group:
             _share_folder(folder)
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps(facts), encoding="utf-8")
+        draft.write_text(_marked(facts), encoding="utf-8")
         if group:
             draft.chmod(_GROUP_FILE)
+        if tagged:
+            # Empty where the file system is full.
+            with suppress(OSError):
+                (folder / TAG).touch(mode=0o600)
+                (folder / TAG).write_text(_TAG, encoding="utf-8")
+                if group:
+                    (folder / TAG).chmod(_GROUP_FILE)
         try:
             os.link(draft, marker)
         except FileExistsError:
@@ -499,22 +541,75 @@ def _enter(folder: Path, group: bool) -> _Facts:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         except FileExistsError:
             raise no_folder(str(folder / name)) from None
-    try:
-        facts = json.loads(places.read_small(str(marker)))
-        version, known = facts["format"], _Facts(bool(facts["portable_names"]), bool(facts.get("group")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise LayoutError(
-            f"{marker} is damaged ({error}): it should be a line of JSON. Remove the whole root {folder} to start anew.",
-            path=str(marker),
-        ) from None
-    if version != FORMAT:
-        raise LayoutError(
-            f"The root {folder} has format {version}; this version of bodega knows {FORMAT}. Use another root.",
-            path=str(marker),
-        )
+    known = _read_marker(folder, places.read_small(str(marker)))
     if group and not known.group:
         _refuse(folder, "it was made for one user", "make a new root with group=True")
     return known
+
+
+def _marked(facts: Mapping[str, Any]) -> str:
+    """What the marker of a root says."""
+    parts = {part: known[-1] for part, known in VERSIONS.items()}
+    return json.dumps({"format": FORMAT, "id": os.urandom(16).hex(), **facts, "parts": parts})
+
+
+def _read_marker(folder: Path, text: bytes) -> _Facts:
+    """Read what the marker of a root says, be it one of an older version of bodega.
+
+    Raises:
+        LayoutError: it is damaged, or of a root that a newer version made otherwise.
+    """
+    marker = str(folder / MARKER)
+    parts: dict[str, Any] = {}
+    try:
+        facts = json.loads(text)
+        version, known = facts["format"], _Facts(portable_names=True, group=False, id="")
+        if version in _FORMATS:
+            known = _Facts(bool(facts["portable_names"]), bool(facts.get("group")), "")
+        if version == FORMAT:
+            known, parts = known._replace(id=facts["id"]), {**dict.fromkeys(VERSIONS, 0), **facts["parts"]}
+            if not is_id(known.id):
+                raise ValueError("an id has 32 hexadecimal digits")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LayoutError(
+            f"{marker} is damaged ({error}): it should be a line of JSON. Remove the whole root {folder} to start anew.",
+            path=marker,
+        ) from None
+    if version not in _FORMATS:
+        knows = " and ".join(map(str, _FORMATS))
+        raise _too_new(folder, marker, f"it has format {version!r:.50}, and this one knows {knows}")
+    for part, number in parts.items():
+        # What a root lacks disturbs nobody.
+        usable = VERSIONS.get(part, (0,))
+        if number not in usable:
+            knows = " and ".join(map(str, usable)) if any(usable) else "none"
+            raise _too_new(folder, marker, f"it has version {number!r:.50} of {part!r:.50}, and this one knows {knows}")
+    return known
+
+
+def _too_new(folder: Path, marker: str, reason: str) -> LayoutError:
+    return LayoutError(
+        f"The root {folder} was made by another version of bodega: {reason}. Use one version for this root, or another root "
+        f"(root= or {ROOT_VARIABLE}).",
+        path=marker,
+        reason=reason,
+    )
+
+
+def _renew(root: Root) -> str:
+    """Give a root of the first format its id and the versions of its parts; returns the id, or none where there is no room.
+
+    From here on the version of bodega that made it refuses to open it: objects that are put now are not for it.
+    """
+    # The next one to open it finds room, where there is none.
+    with suppress(StoreFull), root.lock("settings", "What is said of the store"):
+        known = _read_marker(root.path, root.read(MARKER))
+        if known.id:
+            return known.id  # Somebody else was faster.
+        text = _marked({"portable_names": known.portable_names, "group": known.group}).encode()
+        root.write(MARKER, text)
+        return _read_marker(root.path, text).id
+    return ""
 
 
 def _folds_names(folder: Path) -> bool:

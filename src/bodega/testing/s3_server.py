@@ -19,13 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from bodega.env import MINIO_VARIABLE
 from bodega.errors import BodegaError
 from bodega.testing.lifeline import bound, scratch
 
 BUCKET = "bucket"
 KEY, SECRET = "a-key", "a-secret-that-nobody-must-see"
-MINIO_VARIABLE = "BODEGA_MINIO"
-"""The variable of the environment that says where MinIO's program is, if not on the path."""
 _PORTS = (
     "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port",
     "s3.port.grpc", "s3.port.iceberg", "s3.port.lance",

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from bodega.codecs import Sink
-from bodega.layout import Encoded, Header, ObjectInfo
+from bodega.format import Encoded, Header, ObjectInfo
 from bodega.memory.root import Root
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Tier(Source, Protocol):
         """
 
     def upload(self, run: str, name: str, data: memoryview, *, time_to_live: float | None = None) -> None:
-        """Keep a whole object in one atomic step. One that has no digest gets it on the way (see `bodega.layout.seal`).
+        """Keep a whole object in one atomic step. One that has no digests gets them on the way.
 
         Args:
             run: namespace of the name.
@@ -164,7 +164,7 @@ class Folder(Tier, Protocol):
         """
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
-        """Keep an object that is read from a source, after comparing it with its digest, or sealing it.
+        """Keep an object that is read from a source, after comparing it with its digests, which it must have.
 
         Raises:
             StoreFull: it does not fit.

@@ -10,8 +10,8 @@ import stat
 import time
 from contextlib import suppress
 
-from bodega import layout
 from bodega.errors import LayoutError, RootError
+from bodega.format import ObjectInfo, damaged, parse_description, parse_header
 from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
@@ -99,7 +99,7 @@ class DirectoryTier:
                 os.preadv(descriptor.number, [head], 0)
             else:
                 head = os.pread(descriptor.number, _FIRST_READ, 0)
-            header = layout.parse_header(head, status.st_size, path)
+            header = parse_header(head, status.st_size, path)
             data: bytearray | mmap.mmap
             if isinstance(head, bytearray):
                 data = head
@@ -123,10 +123,10 @@ class DirectoryTier:
         # Of a mapping the first page would have to be faulted in.
         known = memoryview(head) if header.description_offset + header.block_length <= len(head) else view
         block = known[header.description_offset : header.description_offset + header.block_length]
-        description = layout.parse_description(header, head, block, owner=(run, name), path=path)
+        description = parse_description(header, head, block, owner=(run, name), path=path)
         return Stored(path, self.url, status, header, description, view)
 
-    def info(self, run: str, name: str) -> layout.ObjectInfo | None:
+    def info(self, run: str, name: str) -> ObjectInfo | None:
         """What the header of an object says; reads no data.
 
         Raises:
@@ -138,7 +138,7 @@ class DirectoryTier:
         path, descriptor, status, _ = opened
         try:
             head = os.pread(descriptor.number, _FIRST_READ, 0)
-            header = layout.parse_header(head, status.st_size, path)
+            header = parse_header(head, status.st_size, path)
             end = header.description_offset + header.block_length
             if end <= len(head):
                 block = head[header.description_offset : end]
@@ -149,7 +149,7 @@ class DirectoryTier:
             raise
         finally:
             descriptor.close()
-        return layout.parse_description(header, head, block, owner=(run, name), path=path).info
+        return parse_description(header, head, block, owner=(run, name), path=path).info
 
     def check(self, run: str, name: str) -> None:
         """Refuse a name that cannot be kept.
@@ -220,20 +220,23 @@ class DirectoryTier:
         Raises:
             StoreFull: it does not fit.
         """
-        self.receive(run, name, Whole(layout.parse_header(data, data.nbytes, f"{run}/{name}"), data))
+        self._receive(run, name, Whole(parse_header(data, data.nbytes, f"{run}/{name}"), data), seal=True)
         if time_to_live is not None:
             self.set_time_to_live(run, time_to_live)
 
     def receive(self, run: str, name: str, fetch: Fetch) -> None:
-        """Keep an object that is read from another tier, after comparing it with its digest, or sealing it.
+        """Keep an object that is read from another tier, after comparing it with its digests, which it must have.
 
         Raises:
             StoreFull: it does not fit.
             LayoutError: its bytes are not those that were sent.
             TierError: the other tier failed.
         """
+        self._receive(run, name, fetch, seal=False)
+
+    def _receive(self, run: str, name: str, fetch: Fetch, *, seal: bool) -> None:
         with self.begin(run, name) as writer:
-            writer.copy(fetch)
+            writer.copy(fetch, seal=seal)
             writer.publish()
 
     @property
@@ -401,9 +404,9 @@ class DirectoryTier:
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO}:
                 self._require(run)
-                raise layout.damaged(path, f"it cannot be opened ({error.strerror})") from error
+                raise damaged(path, f"it cannot be opened ({error.strerror})") from error
             raise
         if not stat.S_ISREG(status.st_mode):
             descriptor.close()
-            raise layout.damaged(path, "it is not a file")
+            raise damaged(path, "it is not a file")
         return path, descriptor, status, anchor

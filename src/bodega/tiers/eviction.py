@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 
 from bodega import events
+from bodega.env import ROOT_VARIABLE
 from bodega.errors import BodegaError, InvalidName, LayoutError, StoreBusy, StoreFull
 from bodega.memory import ledger, pool
 from bodega.memory.cgroups import memory_limit
@@ -153,7 +154,7 @@ class Admission:
         return StoreFull(
             f"The store {self.root.path} is full: {name!r} needs {needs}, {free:,} bytes are free, its capacity is "
             f"{self.capacity:,} bytes. What was there is untouched.{cause} Remove objects or runs ('bodega rm'), raise the "
-            f"capacity (capacity=), {lower}or use a root on a larger file system (BODEGA_ROOT).",
+            f"capacity (capacity=), {lower}or use a root on a larger file system ({ROOT_VARIABLE}).",
             name=name,
             need=need,
             free=free,

@@ -19,15 +19,16 @@ from itertools import count, islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from bodega import layout
 from bodega.codecs import Sink
+from bodega.env import KEDRO_METHOD_VARIABLE
 from bodega.errors import BodegaError, InvalidName, ObjectReplaced, Panic, SettingsError, TierError, panics_as_errors
+from bodega.format import Encoded, ObjectInfo, damaged, parse_description, parse_header
 from bodega.names import from_filename, to_filename
 from bodega.settings import check_place
 from bodega.texts import install
 from bodega.tiers.access import hide, is_without_tls, with_profile
 from bodega.tiers.stored import sealed
-from bodega.tiers.writing import Passing
+from bodega.tiers.writing import Resent
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -73,7 +74,7 @@ class Download:
     def __init__(self, tier: ObjectStorageTier, run: str, name: str, first: Piece) -> None:
         self._tier, self._run, self._name, self._e_tag = tier, run, name, first.e_tag
         self._head = first.data
-        self.header = layout.parse_header(first.data, first.size, tier.where(run, name))
+        self.header = parse_header(first.data, first.size, tier.where(run, name))
 
     def parts(self) -> Iterator[memoryview]:
         """All bytes of the object in order, some megabytes at a time.
@@ -116,7 +117,7 @@ class Upload:
 
     def __init__(self, tier: ObjectStorageTier, run: str, name: str) -> None:
         self._tier, self._run, self._name = tier, run, name
-        self._passing: Passing | None = None
+        self._resent: Resent | None = None
 
     def __enter__(self) -> Upload:  # noqa: PYI034 - Self is of Python 3.11
         return self
@@ -126,10 +127,10 @@ class Upload:
     ) -> None:
         """Nothing to give up."""
 
-    def put(self, encode: Callable[[Sink], layout.Encoded]) -> layout.ObjectInfo:
+    def put(self, encode: Callable[[Sink], Encoded]) -> ObjectInfo:
         """Encode a value to learn what its header says; it must stay as it is until it is published."""
-        self._passing = Passing(self._tier.url, self._run, self._name, encode)
-        return self._passing.info
+        self._resent = Resent(self._tier.url, self._run, self._name, encode)
+        return self._resent.info
 
     def publish(self) -> None:
         """Encode the value once more, on its way.
@@ -138,8 +139,8 @@ class Upload:
             NotShareable: the value pickles differently each time.
             TierError: the tier failed; what was under the name before is still there.
         """
-        assert self._passing is not None
-        self._tier.send(self._run, self._name, self._passing)
+        assert self._resent is not None
+        self._tier.send(self._run, self._name, self._resent)
 
 
 class ObjectStorageTier:
@@ -181,13 +182,13 @@ class ObjectStorageTier:
         """Whether the run has the name."""
         return self._size(run, name) is not None
 
-    def info(self, run: str, name: str) -> layout.ObjectInfo | None:
+    def info(self, run: str, name: str) -> ObjectInfo | None:
         """What the header of an object says; reads its first bytes only."""
         found = self._first(run, name, 1 << 14)
         if found is None:
             return None
         head, where = found.data, self.where(run, name)
-        header = layout.parse_header(head, found.size, where)
+        header = parse_header(head, found.size, where)
         end = header.description_offset + header.block_length
         block = head[header.description_offset : end]
         if len(block) < header.block_length:
@@ -196,7 +197,7 @@ class ObjectStorageTier:
                 block = self.attempt(lambda: self.read(run, name, start, end, e_tag).data, run, name, "read")
             except (FileNotFoundError, ObjectReplaced):
                 return self.info(run, name)  # Deleted or put anew between the two requests.
-        return layout.parse_description(header, head, block, owner=(run, name), path=where).info
+        return parse_description(header, head, block, owner=(run, name), path=where).info
 
     def names(self, run: str) -> list[str]:
         """The names of a run, sorted."""
@@ -218,7 +219,7 @@ class ObjectStorageTier:
         self.check(run, name)
         return Upload(self, run, name)
 
-    def send(self, run: str, name: str, passing: Passing) -> None:
+    def send(self, run: str, name: str, resent: Resent) -> None:
         """Keep a value that passes, in one atomic step; durable when this returns."""
 
         def send(part: int, at_once: int) -> None:
@@ -233,9 +234,9 @@ class ObjectStorageTier:
                         # A pickler takes whatever else its file raises for a fault of the value.
                         raise ConnectionError(str(error)) from None
 
-                passing.send(take)
+                resent.send(take)
 
-        self._write(run, name, passing.nbytes, send)
+        self._write(run, name, resent.nbytes, send)
 
     def upload(self, run: str, name: str, data: memoryview, *, time_to_live: float | None = None) -> None:  # noqa: ARG002
         """Keep a whole object in one atomic step; durable when this returns. No times are kept here.
@@ -244,7 +245,7 @@ class ObjectStorageTier:
             LayoutError: it is no object.
             TierError: the tier failed; what was under the name before is still there.
         """
-        whole = sealed(layout.parse_header(data, data.nbytes, f"{run}/{name}"), data)
+        whole = sealed(run, name, data)
 
         def send(part: int, at_once: int) -> None:
             path = self._key(run, name)
@@ -395,7 +396,7 @@ class ObjectStorageTier:
             except exceptions.GenericError as error:
                 # Nothing has a range in an empty file, and each storage says so in words of its own.
                 if "range" in str(error).lower() and self._head(run, name) == 0:
-                    raise layout.damaged(self.where(run, name), "it is empty") from None
+                    raise damaged(self.where(run, name), "it is empty") from None
                 raise
 
         try:
@@ -458,7 +459,7 @@ class ObjectStorageTier:
         if _runtime_process not in (None, os.getpid()):
             raise TierError(
                 f"{self.url} cannot be reached from a process that was forked after its parent had used object storage. "
-                "Start it by 'spawn' or 'forkserver' instead (KEDRO_MP_CONTEXT=spawn for bodega's ParallelRunner).",
+                f"Start it by 'spawn' or 'forkserver' instead ({KEDRO_METHOD_VARIABLE}=spawn for bodega's ParallelRunner).",
                 tier=self.url,
             )
         _runtime_process = os.getpid()

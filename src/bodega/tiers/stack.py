@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from bodega import events, layout
+from bodega import events
 from bodega.codecs import Sink
 from bodega.errors import (
     ObjectNotFound,
@@ -25,6 +25,7 @@ from bodega.errors import (
     did_you_mean,
     nearest,
 )
+from bodega.format import Buffer, Encoded, ObjectInfo
 from bodega.memory import ledger
 from bodega.memory.root import root_option
 from bodega.memory.sweep import turned
@@ -36,7 +37,7 @@ from bodega.tiers.stored import Stored, read_whole
 from bodega.tiers.streaming import Growing
 from bodega.tiers.transfer import Transfers
 
-Growth = Generator[None, Sequence[layout.Buffer] | layout.Encoded, layout.ObjectInfo]
+Growth = Generator[None, Sequence[Buffer] | Encoded, ObjectInfo]
 """Takes buffers by ``send``, and last what to say of them all, without buffers; closing it leaves nothing behind."""
 
 _LOOKS = 3
@@ -84,11 +85,11 @@ class TierStack:
         self,
         run: str,
         name: str,
-        encode: Callable[[Sink], layout.Encoded],
+        encode: Callable[[Sink], Encoded],
         *,
         persist: bool = False,
         pinned: bool = False,
-    ) -> layout.ObjectInfo:
+    ) -> ObjectInfo:
         """Publish what ``encode`` yields in memory, and in the durable tier if asked for.
 
         What does not fit into memory goes to the first tier below that has room, unless it will be pinned.
@@ -99,16 +100,7 @@ class TierStack:
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
         """
-        if not self.lower:
-            if persist:
-                raise self._nothing_durable(name)
-            with self.top.begin(run, name) as writer:
-                info = writer.put(encode)
-                writer.publish()
-            return info
-        self.transfers.own(run)
-        for tier in self.lower:
-            tier.check(run, name)
+        self._check(run, name, persist)
         try:
             return self._put(self.top, run, name, encode, persist)
         except StoreFull as error:
@@ -124,9 +116,7 @@ class TierStack:
                 full.add_hint(f"Below: {error}")
         raise full
 
-    def _put(
-        self, tier: Tier, run: str, name: str, encode: Callable[[Sink], layout.Encoded], persist: bool
-    ) -> layout.ObjectInfo:
+    def _put(self, tier: Tier, run: str, name: str, encode: Callable[[Sink], Encoded], persist: bool) -> ObjectInfo:
         with tier.begin(run, name) as writer:
             info = writer.put(encode)
             self._publish(writer, tier, run, name, persist)
@@ -139,20 +129,24 @@ class TierStack:
             SettingsError: there is no durable tier.
             InvalidName: a tier cannot keep the name.
         """
+        self._check(run, name, persist)
+        return self._grow(run, name, persist)
+
+    def _grow(self, run: str, name: str, persist: bool) -> Growth:
+        with Growing(self.folders, run, name) as growing:
+            while not isinstance(sent := (yield), Encoded):
+                growing.append(sent)
+            info = growing.finish(sent)
+            self._publish(growing, growing.folder, run, name, persist)
+        return info
+
+    def _check(self, run: str, name: str, persist: bool) -> None:
+        """Look at what can be known to fail before anything is written; the run's objects may move from here on."""
         if persist and not self.lower:
             raise self._nothing_durable(name)
         self.transfers.own(run)
         for tier in self.lower:
             tier.check(run, name)
-        return self._grow(run, name, persist)
-
-    def _grow(self, run: str, name: str, persist: bool) -> Growth:
-        with Growing(self.folders, run, name) as growing:
-            while not isinstance(sent := (yield), layout.Encoded):
-                growing.append(sent)
-            info = growing.finish(sent)
-            self._publish(growing, growing.folder, run, name, persist)
-        return info
 
     def persist(self, run: str, name: str) -> None:
         """Copy an object to the durable tier.
@@ -279,7 +273,7 @@ class TierStack:
         # Larger than all that objects may take here: whoever reads it has it for itself.
         return read_whole(remote.url, run, name, fetch)
 
-    def info(self, run: str, name: str) -> tuple[layout.ObjectInfo, str]:
+    def info(self, run: str, name: str) -> tuple[ObjectInfo, str]:
         """What the header of an object says, and the URL of the tier that has it.
 
         Raises:

@@ -5,11 +5,26 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bodega import layout
+from bodega.format import (
+    FORMAT,
+    Buffer,
+    Description,
+    Header,
+    Pieces,
+    damaged,
+    is_sealed,
+    measure,
+    parse_description,
+    parse_header,
+    parse_stream,
+    plan,
+    stated,
+    verify,
+)  # fmt: skip
 from bodega.tiers.base import Fetch
-from bodega.tiers.writing import copy
+from bodega.tiers.writing import NO_DIGEST, copy
 
 _PART = 256 << 10
 """Bytes that are checked and written at a time when an object moves between tiers: they stay in the cache."""
@@ -23,8 +38,8 @@ class Stored(NamedTuple):
     """The URL of the tier that it was opened in."""
     status: os.stat_result
     """Of the segment, from before this use."""
-    header: layout.Header
-    description: layout.Description
+    header: Header
+    description: Description
     data: memoryview
     """The whole object; writable, and private to whoever opened it."""
 
@@ -37,39 +52,77 @@ class Stored(NamedTuple):
         """All bytes of the object, some megabytes at a time."""
         return Whole(self.header, self.data).parts()
 
+    def read(self, offset: int, length: int) -> memoryview:
+        """Bytes of the object."""
+        return self.data[offset : offset + length]
+
+    def outgoing(self) -> Stored:
+        """The object as it leaves for another tier: in one file, and in the current format.
+
+        Raises:
+            LayoutError: it is damaged.
+        """
+        if self.header.format == FORMAT and not self.description.segments:
+            return self
+        self.verify()
+        stream, buffers = parse_stream(self.header, self.data, self.path), self.description.views(self.data)
+        copied = plan(
+            self.header.id,
+            self.description.encoded_text,
+            [view.nbytes for view in buffers],
+            segment=os.urandom(16).hex(),
+            stream=(stream.nbytes, self.header.stream_crc),
+        )
+        memory = Private()
+        memory.begin(copied.total)
+        for offset, parts in copied.pieces(buffers, [stream]):
+            memory.write(offset, parts)
+        description = self.description._replace(segments=(), buffers=list(copied.buffers), are_plain=True)
+        header = parse_header(copied.head, copied.total, self.path)
+        return self._replace(header=header, description=description, data=memory.data)
+
     def verify(self) -> None:
-        """Compare the bytes with the digest, if there is one.
+        """Compare the bytes with the digests, where there are any.
 
         Raises:
             LayoutError: they differ.
         """
-        if self.header.digest:
-            digest = layout.digester()
-            digest.update(self.data[layout.HEADER_SIZE :])
-            layout.verify(self.header, digest.digest(), self.path)
+        verify(self.header, self.description, self.read, self.path)
 
 
-def sealed(header: layout.Header, data: memoryview) -> memoryview:
-    """All bytes of an object, with its digest in the header.
+def sealed(run: str, name: str, data: memoryview) -> memoryview:
+    """All bytes of an object, with its digests.
 
     Args:
-        header: of the object.
-        data: all its bytes, private to the caller; a digest that is missing is written there, where that can be.
+        run: namespace of the name.
+        name: name of the object.
+        data: all its bytes, private to the caller; digests that are missing are written there, where that can be.
+
+    Raises:
+        LayoutError: it is no object, or is to get digests and is another one, or damaged.
     """
-    if header.digest:
+    where = f"{run}/{name}"
+    header = parse_header(data, data.nbytes, where)
+
+    def read(offset: int, length: int) -> memoryview:
+        return data[offset : offset + length]
+
+    if is_sealed(stated(header, read)):
         return data
-    digest = layout.digester()
-    digest.update(data[layout.HEADER_SIZE :])
+    if not header.digests_offset:
+        raise damaged(where, NO_DIGEST)
+    block = data[header.description_offset :][: header.block_length]
+    description = parse_description(header, data, block, owner=(run, name), path=where)
+    found = measure(header, description, read)
     data = memoryview(bytearray(data)) if data.readonly else data
-    block = data[header.description_offset : header.description_offset + header.block_length]
-    data[: layout.HEADER_SIZE] = layout.seal(data, block, digest.digest())
+    data[header.digests_offset :][: header.digests_length] = found
     return data
 
 
 class Whole(NamedTuple):
     """An object that is in memory already, on its way to a tier."""
 
-    header: layout.Header
+    header: Header
     data: memoryview
 
     def parts(self) -> Iterator[memoryview]:
@@ -87,12 +140,10 @@ class Private:
         """Get so many bytes, which is all there will be."""
         self.data = memoryview(mmap.mmap(-1, need))
 
-    def write(self, offset: int, buffers: Sequence[layout.Buffer], digest: Any = None) -> int:
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Copy buffers; see `bodega.tiers.writing.Out`."""
         for buffer in buffers:
-            for view in buffer.parts() if isinstance(buffer, layout.Pieces) else (buffer,):
-                if digest is not None:
-                    digest.update(view)
+            for view in buffer.parts() if isinstance(buffer, Pieces) else (buffer,):
                 self.data[offset : offset + view.nbytes] = view
                 offset += view.nbytes
         return offset

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from bodega import layout
 from bodega.errors import StoreFull
+from bodega.format import Buffer, Encoded, ObjectInfo
 from bodega.tiers.base import Folder
 
 
@@ -43,7 +43,7 @@ class Growing:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
 
-    def append(self, buffers: Sequence[layout.Buffer]) -> None:
+    def append(self, buffers: Sequence[Buffer]) -> None:
         """Write the next buffers.
 
         Raises:
@@ -58,7 +58,7 @@ class Growing:
                 self._move()
                 self._writer.append(buffer)
 
-    def finish(self, encoded: layout.Encoded) -> layout.ObjectInfo:
+    def finish(self, encoded: Encoded) -> ObjectInfo:
         """Write what is said of it, when all buffers are there."""
         return self._writer.finish(encoded)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
-from bodega import events, layout
+from bodega import events
 from bodega.memory.locks import Exclusive
 from bodega.memory.root import Root
 from bodega.tiers.base import Folder, Source, Tier
@@ -78,7 +78,7 @@ class Transfers:
         there = below.info(run, name)
         if there is None or there.id != stored.header.id:
             self.note_below()
-            below.upload(run, name, stored.data, time_to_live=above.time_to_live(run))
+            below.upload(run, name, stored.outgoing().data, time_to_live=above.time_to_live(run))
             events.emit("spill", run, name, stored.header.total, below.url)
         return stored.status
 
@@ -92,8 +92,6 @@ class Transfers:
         fetch = source.fetch(run, name)
         if fetch is None:
             return None
-        if not fetch.header.digest:
-            raise layout.damaged(f"{source.url} {run}/{name}", "it has no digest, and so cannot be checked")
         folder.receive(run, name, fetch)
         events.emit("promote", run, name, fetch.header.total, folder.url)
         return folder.open(run, name)

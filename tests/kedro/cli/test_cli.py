@@ -26,7 +26,7 @@ def run(opted_in):
 def kedro(project, *arguments):
     """A ``kedro`` command as a person types it."""
     return subprocess.run(
-        [sys.executable, "-m", "kedro", *arguments], cwd=project.path, capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "kedro", *arguments], cwd=project.path, capture_output=True, text=True, timeout=300
     )
 
 
@@ -181,7 +181,7 @@ def test_a_projects_own_logging_may_go_to_standard_error_altogether(run, monkeyp
 
 
 def test_help_names_every_command_and_each_has_examples(opted_in) -> None:
-    commands = ["argo", "catalog", "docker", "info", "lint", "ls", "rm", "usage"]
+    commands = ["argo", "catalog", "docker", "info", "lint", "ls", "rm", "schema", "usage"]
     listed = kedro(opted_in, "bodega", "--help").stdout
     assert [line.split()[0] for line in listed.partition("Commands:")[2].splitlines() if line.strip()] == commands
     for command in (*map(lambda each: [each], commands), ["catalog", "list"], ["catalog", "create"]):

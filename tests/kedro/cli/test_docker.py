@@ -64,7 +64,7 @@ def docker(ready: KedroProject) -> Callable[..., Answer]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=300,
         )
         assert "Traceback" not in done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import doctest
 import json
+import os
 import pickle
 import shutil
-import time
 from inspect import signature
 from io import BytesIO
 from multiprocessing.reduction import ForkingPickler
@@ -510,12 +510,14 @@ def test_a_versioned_dataset_is_rebuilt_from_its_configuration() -> None:
 
 def test_a_time_to_live_is_that_of_the_projects_run_and_not_of_one_that_is_named(root, monkeypatch, tmp_path) -> None:
     # As in a task of a workflow, whose result is to stay: in memory and in the durable tier.
-    settings = ProjectSettings(spill=(str(tmp_path / "disk"),), time_to_live=0.01)
+    settings = ProjectSettings(spill=(str(tmp_path / "disk"),), time_to_live=3600.0)
     place = Place("workflow", str(root), settings)
     for name, item in {"inner": BodegaDataset(), "result": BodegaDataset(run="results", persist=True)}.items():
         item.settle(place, name)
         item.save(name)
-    time.sleep(0.05)
+    for folder in (root, tmp_path / "disk"):
+        for run in (folder / "runs").iterdir():
+            os.utime(run, (0, 0))
     assert bodega.open().sweep().runs == 1
     assert bodega.open().runs() == ["results"]
     assert bodega.open(run="results").get("result") == "result"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ ENTRIES = (
 
 
 def rules(**keys: Any) -> ProjectSettings:
-    return parse_settings(keys, source="bodega.yml", project_path=None)  # type: ignore[arg-type]
+    return parse_settings(keys, source="bodega.yml", project_path=Path("project"))
 
 
 def decided(dataset: AbstractDataset[Any, Any] | None, settings: ProjectSettings, **facts: Any) -> Decision:

@@ -72,7 +72,7 @@ def ask(opted_in):
         )
 
     def ask(path: str):
-        for _ in range(300):
+        for _ in range(1500):
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
                     return json.load(answer)

@@ -514,7 +514,7 @@ def test_a_module_that_does_not_import_is_one_sentence(well, text) -> None:
     well.write(f"src/{well.package}/nodes.py", f"\n\n{text}\n")
     for command in (["lint"], ["argo", "generate"], ["catalog", "list"]):
         process = subprocess.run(
-            [sys.executable, "-m", "kedro", "bodega", *command], cwd=well.path, capture_output=True, text=True, timeout=100,
+            [sys.executable, "-m", "kedro", "bodega", *command], cwd=well.path, capture_output=True, text=True, timeout=300,
             env={**os.environ, "COLUMNS": "1000"},
         )  # fmt: skip
         said = process.stdout + process.stderr

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 from kedro.config import OmegaConfigLoader
 
 from bodega.errors import SettingsError
@@ -99,3 +105,94 @@ def test_without_the_file_there_are_no_settings(tmp_path: Path) -> None:
         (tmp_path / env).mkdir()
     loader = OmegaConfigLoader(str(tmp_path), base_env="base", default_run_env="local")
     assert read_settings(loader, tmp_path) is None
+
+
+FIVE = """
+capcity: 8GiB
+time_to_live: soon
+persist: [model]
+spill: [s3://bucket/shop]
+deployment:
+  resources: {memory: 5 gigs}
+  tasks:
+    - nodes: train_*
+      retries: many
+  namespace: My_Space
+"""
+SCHEMA = Draft202012Validator(json.loads(files("bodega").joinpath("bodega.schema.json").read_text(encoding="utf-8")))
+EXAMPLES = Path(__file__).parents[3] / "examples/house-prices/conf"
+
+
+def test_five_mistakes_are_five_lines() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(yaml.safe_load(FIVE))
+    assert str(caught.value).splitlines() == [
+        "The key 'capcity' in conf/base/bodega.yml is not known: did you mean 'capacity'?",
+        (
+            "The key 'time_to_live' in conf/base/bodega.yml: The duration 'soon' is not understood: write a positive number and one "
+            "of s, m, h, d, w, such as '7d'."
+        ),
+        (
+            "The key 'deployment.resources.memory' in conf/base/bodega.yml: The unit 'gigs' of the quantity '5 gigs' is none for "
+            "bytes in Kubernetes: write 5Gi."
+        ),
+        "The key 'deployment.tasks[0].retries' in conf/base/bodega.yml is a whole number from 0 up, not 'many'.",
+        (
+            "The key 'deployment.namespace' in conf/base/bodega.yml: 'My_Space' cannot be the name of a namespace in Kubernetes: "
+            "use lower-case letters, digits and '-', such as 'my-space'."
+        ),
+    ]
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/bodega.yml")), ids=lambda file: file.parent.name)
+def test_an_editor_finds_the_example_right(file: Path) -> None:
+    assert [error.message for error in SCHEMA.iter_errors(yaml.safe_load(file.read_text()))] == []
+
+
+def test_an_editor_finds_each_of_the_five_mistakes() -> None:
+    paths = {error.json_path for error in SCHEMA.iter_errors(yaml.safe_load(FIVE))}
+    assert paths == {"$", "$.time_to_live", "$.deployment"}
+    deployment = {"$ref": "#/$defs/Deployment", "$defs": SCHEMA.schema["$defs"]}
+    found = Draft202012Validator(deployment).iter_errors(yaml.safe_load(FIVE)["deployment"])
+    assert {error.json_path for error in found} == {"$.resources", "$.tasks", "$.namespace"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"capacity": "${globals:capacity}", "run": None, "deployment": None},
+        {"capacity": 1048576, "spill": "~/spill", "resume": True, "time_to_live": 60},
+        {
+            "deployment": {
+                "resources": {"cpu": 0.5, "memory": "2Gi"},
+                "env": {"A": 1, "B": True},
+                "schedule": "@every 1h",
+            }
+        },
+        {"deployment": {"volumes": [{"name": "a", "mount_path": "/a", "sub_path": "b/c", "source": {"emptyDir": {}}}]}},
+        {
+            "deployment": {
+                "grouping": {"a": "b*"},
+                "secrets": {"KEY": {"name": "a", "key": "b"}},
+                "labels": {"a.b/c": ""},
+            }
+        },
+    ],
+)
+def test_what_is_read_is_right_to_an_editor(values: dict[str, object]) -> None:
+    assert [error.message for error in SCHEMA.iter_errors(values)] == []
+    if "${" not in str(values):
+        parse(values)
+
+
+def test_a_run_reads_the_file_without_pydantic() -> None:
+    program = f"""
+import sys
+from pathlib import Path
+import yaml
+from bodega.kedro.project.config import parse_settings
+settings = parse_settings(yaml.safe_load(Path({str(EXAMPLES / "argo/bodega.yml")!r}).read_text()), source="f", project_path=Path("/p"))
+assert settings.deployment.resources.memory == "1Gi"
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"pydantic", "pydantic_core", "hera"}}))
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -87,7 +87,7 @@ def test_two_runs_at_once_never_mix(opted_in) -> None:
     for nodes in (("--to-nodes", "double"), ("--nodes", "halve,add")):
         started = [opted_in.start(*nodes, "--params", f"size={size}", BODEGA_RUN=run) for run, size in sizes.items()]
         for process in started:
-            output, _ = process.communicate(timeout=100)
+            output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, output
     for run, size in sizes.items():
         assert opted_in.stored(run).get("total") == diamond_total(size)
@@ -360,7 +360,7 @@ def service_session(project, **options):
 def test_runs_at_once_in_one_service_session_never_mix(opted_in) -> None:
     opted_in.code(
         """
-        meeting = threading.Barrier(2, timeout=30)
+        meeting = threading.Barrier(2, timeout=300)
 
         def make(size):
             return [size]
@@ -372,7 +372,7 @@ def test_runs_at_once_in_one_service_session_never_mix(opted_in) -> None:
         "node(make, 'params:size', 'numbers'), node(read, 'numbers', 'size')",
     )
     session = service_session(opted_in, serving_mode=True)
-    start = threading.Barrier(2, timeout=30)
+    start = threading.Barrier(2, timeout=300)
 
     def serve(size: int) -> object:
         start.wait()
@@ -462,7 +462,7 @@ def begin_waiting(project, size: int, *arguments: str, **environment: str):
 
 def finish(project, *processes) -> list[str]:
     (project.path / "go").touch()
-    outputs = [process.communicate(timeout=100)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), outputs
     return outputs
 

@@ -300,7 +300,7 @@ def test_concurrent_tasks_write_records_of_their_own(chain):
         for name in ("make", "more")
     ]
     for process in both:
-        output, _ = process.communicate(timeout=100)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     ran(chain)
     assert run(chain) == []

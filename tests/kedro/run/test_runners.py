@@ -135,7 +135,7 @@ def test_hooks_of_plugins_and_settings_run_in_the_workers(project, tmp_path, met
     )
     notes = tmp_path / "notes"
     process = project.start("--runner=bodega.kedro.ParallelRunner", KEDRO_MP_CONTEXT=method, NOTES=str(notes))
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "broken on purpose" in output
     lines = [line.split() for line in notes.read_text().splitlines()]
@@ -162,7 +162,7 @@ def test_a_node_starts_as_soon_as_its_inputs_exist(project, tmp_path) -> None:
         done = Path({str(tmp_path / "done")!r})
 
         def slow(size):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 300
             while not done.exists():  # Made by a node two layers down.
                 assert time.monotonic() < deadline
                 time.sleep(0.01)

@@ -11,8 +11,8 @@ from kedro.pipeline import node, pipeline
 
 import bodega
 from bodega import Chunks
+from bodega.env import SHARED_VARIABLE
 from bodega.kedro import BodegaDataset, ParallelRunner, SequentialRunner, ThreadRunner
-from bodega.settings import SHARED_VARIABLE
 from kedro import runner as kedro_runner
 
 RUNNERS = (SequentialRunner, ThreadRunner, ParallelRunner)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ START_METHODS = ("fork", "spawn", "forkserver")
 PARALLEL = "--runner=bodega.kedro.ParallelRunner"
 
 
-def eventually(claim: Callable[[], bool], seconds: float = 60) -> bool:
+def eventually(claim: Callable[[], bool], seconds: float = 300) -> bool:
     """Whether a claim comes true before a deadline."""
     deadline = time.monotonic() + seconds
     while not claim():
@@ -104,7 +105,7 @@ def test_an_error_that_cannot_travel_is_still_shown(failing, kind: str, name: st
     assert "in innermost" in str(caught.value.__cause__)
 
 
-def test_nodes_at_work_finish_when_another_fails_and_no_other_starts(project, tmp_path) -> None:
+def test_nodes_at_work_finish_when_another_fails_and_no_other_starts(project, tmp_path, monkeypatch) -> None:
     project.code(
         f"""
         folder = Path({str(tmp_path)!r})
@@ -116,7 +117,8 @@ def test_nodes_at_work_finish_when_another_fails_and_no_other_starts(project, tm
 
         def finish(size):
             (folder / "started").touch()
-            time.sleep(0.5)
+            while not (folder / "failed").exists():
+                time.sleep(0.01)
             return [size]
 
         def never(finished):
@@ -125,6 +127,13 @@ def test_nodes_at_work_finish_when_another_fails_and_no_other_starts(project, tm
         """,
         "node(fail, 'params:size', 'a'), node(finish, 'params:size', 'b'), node(never, 'b', 'c')",
     )
+    real = Future.set_exception
+
+    def set_exception(future, error) -> None:
+        real(future, error)
+        (tmp_path / "failed").touch()
+
+    monkeypatch.setattr(Future, "set_exception", set_exception)
     with pytest.raises(ValueError, match="broken on purpose"):
         project.session().run(runner=ParallelRunner(max_workers=2))
     assert project.stored().get("b") == [10]
@@ -216,7 +225,7 @@ def sleeping(project, tmp_path):
 def test_ctrl_c_leaves_no_process_behind(sleeping, tmp_path, method: str, to_the_group: bool) -> None:
     run, workers = sleeping(KEDRO_MP_CONTEXT=method)
     (os.killpg if to_the_group else os.kill)(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=300)
     assert run.returncode != 0
     assert "Process bodega-worker" not in output  # No traceback but the parent's.
     for pid in workers:
@@ -230,7 +239,7 @@ def test_ctrl_c_leaves_no_process_behind(sleeping, tmp_path, method: str, to_the
 def test_a_killed_parent_takes_the_nodes_at_work_with_it(sleeping, method: str, number: int) -> None:
     run, workers = sleeping(KEDRO_MP_CONTEXT=method)
     os.kill(run.pid, number)
-    run.communicate(timeout=60)
+    run.communicate(timeout=300)
     assert eventually(lambda: not any(map(is_running, workers)), 20)
 
 
@@ -263,7 +272,7 @@ def test_a_worker_that_does_not_listen_is_killed(project, tmp_path) -> None:
     try:
         assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
         os.kill(run.pid, signal.SIGINT)
-        run.communicate(timeout=60)
+        run.communicate(timeout=300)
         assert not is_running(int((tmp_path / "pid").read_text()))
     finally:
         if run.poll() is None:

@@ -62,6 +62,7 @@ def commands() -> None:
         "lint": "bodega.kedro.cli.lint.lint",
         "ls": "bodega.kedro.cli.objects.ls",
         "rm": "bodega.kedro.cli.objects.rm",
+        "schema": "bodega.kedro.cli.schema.schema",
         "usage": "bodega.kedro.cli.objects.usage",
     },
 )

@@ -7,11 +7,11 @@ from functools import partial
 import click
 from kedro.framework.cli.utils import env_option
 
+from bodega.env import RUN_VARIABLE
 from bodega.kedro.dataset import maker
 from bodega.kedro.project.session import OpenedProject, conf_source_option, open_project
 from bodega.names import stored_name
 from bodega.objects import Known, Mount, Opened, info_command, list_command, remove_command, usage_command
-from bodega.settings import RUN_VARIABLE
 
 run_option = click.option(
     "--run", metavar="RUN", help=f"Another run than the project's own (or that of {RUN_VARIABLE})."

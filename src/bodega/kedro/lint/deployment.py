@@ -63,7 +63,7 @@ def resources(examined: Examined) -> Iterator[Finding]:
 def idle_rules(examined: Examined) -> Iterator[Finding]:
     """Rules about nodes that the project does not have."""
     nodes = [node for pipeline in examined.project.pipelines.values() for node in pipeline.nodes]
-    for number, rule in enumerate(examined.deployment.rules):
+    for number, rule in enumerate(examined.deployment.tasks):
         for pattern in rule.patterns:
             if not any(matches(pattern, node) for node in nodes):
                 kind, _, glob = pattern.partition(":")

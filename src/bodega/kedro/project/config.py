@@ -3,20 +3,20 @@
 The file opts the project in; an empty one takes every default. It is read through Kedro's config loader, so that
 ``base`` and the environment merge and resolvers work as in any other file of ``conf``.
 """
+# Annotations are not postponed here: they carry the rules of the keys, see `bodega.declared`.
 
-from __future__ import annotations
-
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
+from bodega.declared import DURATION, FLAG, NOT_A_KEY, TEXT, At, Below, Declared, Parsed, Text, Texts, choice, read
 from bodega.errors import SettingsError
 from bodega.kedro import compat
-from bodega.sections import Section
-from bodega.settings import expand, parse_capacity, parse_duration
+from bodega.settings import expand, parse_capacity
 
 if TYPE_CHECKING:
     from bodega.kubernetes.deployment import Deployment
@@ -26,36 +26,78 @@ FILE_NAMES = ("bodega.yml", "bodega.yaml", "bodega.json")
 MemoryRule = Literal["replace", "refuse", "keep"]
 
 
-@dataclass(frozen=True)
-class ProjectSettings:
-    """The keys of ``bodega.yml``. Each is optional; patterns are globs over dataset names."""
+def _check_place(path: str) -> str:
+    """Refuse a folder that cannot be made absolute; of a URL the store will judge."""
+    if not path:
+        raise SettingsError(f"a folder or a URL is a text that is not empty, not {path!r}.")
+    if path.startswith("~"):
+        expand(path)
+    return path
 
-    root: str | None = None
-    """Folder of the store; relative to the project. ``BODEGA_ROOT`` wins over it."""
-    capacity: int | str | None = None
-    """Bytes the store may take in memory, written as ``8GiB``, or a share of it, as ``50%``."""
-    spill: tuple[str, ...] | None = None
-    """Lower tiers, the fastest first: folders (relative to the project) and last a URL such as ``s3://bucket/prefix``."""
-    persist: tuple[str, ...] = ()
-    """Datasets that are saved only when the last tier of ``spill`` has them too."""
-    time_to_live: float | None = None
-    """Seconds after which a run that nothing is saved into may be dropped, written as ``7d``."""
-    run: str | None = None
-    """Name of the run. ``BODEGA_RUN`` wins over it."""
-    resume: bool = False
+
+def _parse_capacity(value: Any) -> int | str:
+    nbytes = parse_capacity(value, 1 << 40)
+    return value if isinstance(value, str) and "%" in value else nbytes
+
+
+def _deployment() -> "type[Deployment]":
+    # Not needed by most of those who run a pipeline, each process of which reads its settings.
+    from bodega.kubernetes.deployment import Deployment
+
+    return Deployment
+
+
+_CAPACITY = Parsed(
+    _parse_capacity,
+    {
+        "type": ["string", "integer"],
+        "pattern": r"^\s*[0-9]+(?:\.[0-9]+)?\s*(?:%|[KkMmGgTt][Ii]?[Bb]?|[Bb]?)\s*$",
+        "exclusiveMinimum": 0,
+    },
+)
+_PATTERNS = Texts("a list of patterns such as ['features.*']")
+
+
+@dataclass(frozen=True)
+class ProjectSettings(Declared):
+    """What bodega does in a Kedro project. Each key is optional; patterns are those of a shell, over names of datasets."""
+
+    root: Annotated[str | None, Text(check=_check_place).like("/dev/shm/shop")] = None  # noqa: S108
+    """Folder of the store, relative to the project; by default the user's own. ``BODEGA_ROOT`` wins over it."""
+    capacity: Annotated[int | str | None, _CAPACITY.like("8GiB", "50%")] = None
+    """Bytes that objects may take in memory, or a share of it."""
+    spill: Annotated[
+        tuple[str, ...] | None,
+        Texts("a list of folders and URLs", check=_check_place).like(["/var/tmp/shop", "s3://bucket/shop"]),  # noqa: S108
+    ] = None
+    """Tiers below memory, the fastest first: folders, relative to the project, and URLs; the last is the durable one."""
+    persist: Annotated[tuple[str, ...], _PATTERNS.like(["model", "*.report"])] = ()
+    """Datasets that are saved only when the durable tier has them too."""
+    time_to_live: Annotated[float | None, DURATION.like("7d")] = None
+    """Time after which a run that nothing was saved into may be dropped; a run that an entry of the catalog names by ``run:``
+    has no such clock."""
+    run: Annotated[str | None, TEXT.like("nightly")] = None
+    """Name of the run; by default made from project and environment. ``BODEGA_RUN`` wins over it."""
+    resume: Annotated[bool, FLAG] = False
     """Whether bodega's runners skip nodes that finished in the run. ``BODEGA_RESUME`` wins over it."""
-    datasets: tuple[str, ...] = ("*",)
-    """Which of the datasets that the catalog does not define go to the store."""
-    exclude: tuple[str, ...] = ()
+    datasets: Annotated[tuple[str, ...], _PATTERNS.like(["features.*"])] = ("*",)
+    """Datasets that go to the store, of those that the catalog leaves out."""
+    exclude: Annotated[tuple[str, ...], _PATTERNS.like(["*_connection"])] = ()
     """Datasets that never go to the store unless the catalog itself says so: handles, such as connections."""
-    override: tuple[str, ...] = ()
+    override: Annotated[tuple[str, ...], _PATTERNS.like(["model_input"])] = ()
     """Datasets that go to the store although the catalog defines them as something else."""
-    memory_datasets: MemoryRule = "replace"
+    memory_datasets: Annotated[MemoryRule, choice(*get_args(MemoryRule))] = "replace"
     """What to do with a ``MemoryDataset`` of the catalog that a node writes, and another process could not read."""
-    deployment: Deployment | None = None
-    """How the tasks run on Kubernetes; None where nothing is said of it."""
-    source: str = "conf/<env>/bodega.yml"
-    """The file or files these settings come from, for messages; not a key."""
+    deployment: Annotated["Deployment | None", Below(_deployment)] = None
+    """How the tasks run on Kubernetes."""
+    source: Annotated[str, NOT_A_KEY] = "conf/<env>/bodega.yml"
+    """The file or files these settings come from, for messages."""
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], at: At) -> None:
+        """What persists needs a tier."""
+        if given.get("persist") and not given.get("spill"):
+            at.below("persist").say("needs a durable tier: name one under 'spill', such as s3://bucket/prefix.")
 
     def covers(self, name: str) -> bool:
         """Whether a dataset of this name that the catalog does not define belongs in the store."""
@@ -83,9 +125,6 @@ class ProjectSettings:
     def overrides(self, name: str) -> bool:
         """Whether a dataset of this name goes to the store whatever the catalog says."""
         return _matches(name, self.override) and not self.excludes(name)
-
-
-KEYS = tuple(key.name for key in fields(ProjectSettings) if key.name != "source")
 
 
 def read_settings(loader: AbstractConfigLoader, project_path: Path) -> ProjectSettings | None:
@@ -116,52 +155,17 @@ def parse_settings(values: object, *, source: str, project_path: Path) -> Projec
     Raises:
         SettingsError: a key or a value is not understood.
     """
-    section = Section(values, source=source)
-    section.expect(KEYS)
+    settings = read(ProjectSettings, values, source=source)
 
-    def folder(path: Any) -> str:
-        if not path:
-            raise SettingsError(f"a folder or a URL is a text that is not empty, not {path!r}.")
+    def absolute(path: str) -> str:
         # A relative one is relative to the project, whatever folder that is run from.
         return str(expand(path if path.startswith("~") else project_path / path))
 
-    patterns = "a list of patterns such as ['features.*']"
-    known: dict[str, Any] = {
-        "root": section.text("root"),
-        "capacity": section.parsed("capacity", _capacity),
-        "spill": section.texts("spill", "a list of folders and URLs"),
-        "time_to_live": section.parsed("time_to_live", parse_duration),
-        "run": section.text("run"),
-        "resume": section.flag("resume"),
-        "memory_datasets": section.choice("memory_datasets", get_args(MemoryRule)),
-        "deployment": _deployment(section.values["deployment"], source) if "deployment" in section.values else None,
-        **{key: section.texts(key, patterns) for key in ("datasets", "exclude", "override", "persist")},
-    }
-    known = {key: value for key, value in known.items() if value is not None}
-    if "spill" in known:
-        known["spill"] = tuple(
-            tier if "://" in tier else section.applied("spill", folder, tier) for tier in known["spill"]
-        )
-    if "root" in known:
-        known["root"] = section.applied("root", folder, known["root"])
-    if known.get("persist") and not known.get("spill"):
-        raise SettingsError(
-            f"The key 'persist' in {source} needs a durable tier: name one under 'spill', such as s3://bucket/prefix.",
-            key="persist",
-        )
-    return ProjectSettings(**known, source=source)
-
-
-def _deployment(values: object, source: str) -> Deployment:
-    # Not needed by most of those who run a pipeline, each process of which reads its settings.
-    from bodega.kubernetes.deployment import parse_deployment
-
-    return parse_deployment(values, source=source)
-
-
-def _capacity(value: Any) -> int | str:
-    nbytes = parse_capacity(value, 1 << 40)
-    return value if isinstance(value, str) and "%" in value else nbytes
+    spill = (
+        None if settings.spill is None else tuple(each if "://" in each else absolute(each) for each in settings.spill)
+    )
+    root = None if settings.root is None else absolute(settings.root)
+    return replace(settings, root=root, spill=spill, source=source)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -22,18 +22,12 @@ from uuid import uuid4
 from kedro.framework import project as kedro_project
 
 import bodega
+from bodega.env import RESUME_VARIABLE, ROOT_VARIABLE, RUN_VARIABLE, SHARED_VARIABLE, TIME_TO_LIVE_VARIABLE
 from bodega.errors import SettingsError, StoreBusy
 from bodega.kedro import compat
 from bodega.kedro.project.config import ProjectSettings, read_settings
 from bodega.names import stored_name
-from bodega.settings import (
-    RESUME_VARIABLE,
-    ROOT_VARIABLE,
-    RUN_VARIABLE,
-    SHARED_VARIABLE,
-    TIME_TO_LIVE_VARIABLE,
-    parse_duration,
-)
+from bodega.settings import parse_duration
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bodega.env import RUN_VARIABLE
 from bodega.errors import StoreBusy
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.dataset.homes import Stored, decide
@@ -14,7 +15,6 @@ from bodega.kedro.run.registration import register
 from bodega.memory.presence import Board, Presence, Work, board
 from bodega.memory.root import open_root
 from bodega.names import is_parameter, stored_name
-from bodega.settings import RUN_VARIABLE
 from bodega.texts import listed
 
 if TYPE_CHECKING:

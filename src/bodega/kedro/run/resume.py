@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from bodega.env import HOST_VARIABLE
 from bodega.errors import ObjectNotFound
 from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
 from bodega.names import RESERVED, is_parameter, stored_name
-from bodega.settings import HOST_VARIABLE
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol

@@ -31,6 +31,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 from kedro.runner import Task
 
+from bodega.env import KEDRO_METHOD_VARIABLE
 from bodega.errors import TaskFailed
 from bodega.kedro import compat
 from bodega.kedro.run.hooks import with_ours
@@ -100,7 +101,7 @@ class WorkerPool(Executor):
             self._end_all()
 
     def _start(self, task: Task) -> None:
-        name = os.environ.get("KEDRO_MP_CONTEXT")
+        name = os.environ.get(KEDRO_METHOD_VARIABLE)
         default = None if sys.modules.keys().isdisjoint(_DO_NOT_FORK) else "spawn"
         context = multiprocessing.get_context(name if name in START_METHODS else default)
         setup = _Setup(
