@@ -15,7 +15,6 @@ from kedro.config import AbstractConfigLoader, MissingConfigException
 
 from bodega.declared import DURATION, FLAG, NOT_A_KEY, TEXT, At, Below, Declared, Parsed, Text, Texts, choice, read
 from bodega.errors import SettingsError
-from bodega.kedro import compat
 from bodega.settings import expand, parse_capacity
 
 if TYPE_CHECKING:
@@ -174,6 +173,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _source(loader: AbstractConfigLoader) -> str:
     """The files that the loader found, as a person would name them."""
+    from bodega.kedro import compat  # With it comes Kedro's framework, which the checks of a file do not need.
+
     base = compat.base_env(loader)
     env = loader.env or compat.default_env(loader)
     found = [
