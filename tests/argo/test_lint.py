@@ -103,7 +103,7 @@ def test_manifests_of_a_file_are_counted(manifest, tmp_path):
     file = tmp_path / "two.yaml"
     file.write_text(to_yaml(manifest, heading="One") + "---\n" + to_yaml(wrong, heading="Two"))
     finding = lint_file(file)[0]
-    assert finding.file == str(file) and finding.path == "[1] metadata.generateName"
+    assert finding.subject == "[1] metadata.generateName"
 
 
 @pytest.mark.parametrize(("text", "word"), [("a: [", "no YAML"), ("", "no manifest"), ("just words", "no manifest")])
