@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import bodega
-from bodega.doctor import Finding, check
+from bodega.doctor import check
 from bodega.doctor import checks as c
+from bodega.findings import Finding
 from bodega.memory import cgroups
 from bodega.memory.capabilities import Capabilities
 from bodega.memory.cgroups import MemoryLimit, memory_groups
@@ -32,7 +33,7 @@ def with_options(*options: str) -> FileSystem:
 
 
 def only(findings: list[Finding], name: str) -> Finding:
-    (finding,) = (finding for finding in findings if finding.check == name)
+    (finding,) = (finding for finding in findings if finding.code == name)
     return finding
 
 
@@ -58,7 +59,7 @@ def test_a_root_that_others_can_enter_is_an_error(root: Path) -> None:
     root.chmod(0o750)
     finding = c.check_root(root, os.getuid())
     assert (finding.level, finding.remedy) == ("error", f"chmod 0700 {root}")
-    assert "0750" in finding.finding
+    assert "0750" in finding.message
 
 
 def test_no_remedy_changes_the_mode_of_a_folder_that_is_no_store(tmp_path: Path) -> None:
@@ -67,13 +68,13 @@ def test_no_remedy_changes_the_mode_of_a_folder_that_is_no_store(tmp_path: Path)
         finding = c.check_root(tmp_path, os.getuid())
         assert (finding.level, finding.remedy) == ("error", c.NEW_ROOT)
         (tmp_path / name).touch()
-    assert "precious" in c.check_root(tmp_path, os.getuid()).finding
+    assert "precious" in c.check_root(tmp_path, os.getuid()).message
 
 
 def test_a_root_of_another_user_is_an_error(root: Path) -> None:
     finding = c.check_root(root, os.getuid() + 1)
     assert finding.level == "error"
-    assert f"belongs to another user (uid {os.getuid()}" in finding.finding
+    assert f"belongs to another user (uid {os.getuid()}" in finding.message
 
 
 def test_a_file_and_a_dangling_link_are_errors(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_other_file_systems_are_found(
     monkeypatch.setattr(sys, "platform", "linux")
     finding = only(list(c.check_filesystem(filesystem, ROOMY)), "file system")
     assert finding.level == level
-    assert word in finding.finding
+    assert word in finding.message
     assert finding.remedy
 
 
@@ -113,7 +114,7 @@ def test_the_64_mib_of_a_container_are_found() -> None:
     space = c.Space(64 * 2**20, 64 * 2**20, 1_000_000, 999_000)
     finding = only(list(c.check_filesystem(SHM, space)), "space")
     assert finding.level == "warning"
-    assert "64 MiB" in finding.finding
+    assert "64 MiB" in finding.message
     assert "--shm-size=8g" in finding.remedy
 
 
@@ -163,7 +164,7 @@ def test_swap_is_found_unless_the_mount_forbids_it() -> None:
     swaps = "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2  partition\t8388604\t0\t-2\n"
     finding = c.check_swap(swaps, SHM)
     assert finding.level == "note"
-    assert "/dev/sda2" in finding.finding
+    assert "/dev/sda2" in finding.message
     assert "noswap" in finding.remedy
     assert c.check_swap(swaps, with_options("rw", "noswap")).level == "ok"
     assert c.check_swap(swaps.splitlines()[0], SHM).level == "ok"
@@ -173,7 +174,7 @@ def test_swap_is_found_unless_the_mount_forbids_it() -> None:
 def test_a_limit_below_the_file_system_is_found() -> None:
     finding = c.check_memory_limit(MemoryLimit("/g", 2 * GIB, GIB), SHM, ROOMY)
     assert finding.level == "warning"
-    assert "2 GiB" in finding.finding
+    assert "2 GiB" in finding.message
     assert finding.remedy == "sudo mount -o remount,size=1024m /dev/shm"
 
 
@@ -266,7 +267,7 @@ def test_kernel_limits() -> None:
     assert [c.check_overcommit(mode).level for mode in ("0\n", "1\n", "2\n")] == ["ok", "ok", "warning"]
     assert c.check_process_limit("data size", "why", "d", resource.RLIM_INFINITY).level == "ok"
     finding = c.check_process_limit("data size", "why", "d", GIB)
-    assert (finding.finding, finding.remedy) == ("1 GiB: why.", "ulimit -S -d unlimited")
+    assert (finding.message, finding.remedy) == ("1 GiB: why.", "ulimit -S -d unlimited")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_platforms_and_pythons() -> None:
     assert c.check_platform("linux", "6.1", "x86_64").level == "ok"
     assert c.check_platform("darwin", "24", "arm64").level == "note"
     assert c.check_platform("win32", "11", "AMD64") == Finding(
-        "platform", "error", "A store needs Linux or macOS, not win32.", "wsl --install"
+        "error", "platform", "A store needs Linux or macOS, not win32.", "wsl --install"
     )
     assert c.check_python((3, 11)).level == "ok"
     assert c.check_python((3, 10)).level == "note"
@@ -304,7 +305,7 @@ def test_libraries_that_are_missing_or_too_old_are_found() -> None:
         "click>=8.1", "numpy>=999", "pytest>=999; extra == 'x'", "no-such-library>=1.2; extra == 'x'",
         "only-for-figures>=1; extra == 'bench'", "only-for-plots>=1; extra == 'demo'",
     ]  # fmt: skip
-    found = {finding.check: finding for finding in c.check_libraries(requirements)}
+    found = {finding.code: finding for finding in c.check_libraries(requirements)}
     assert {name: finding.level for name, finding in found.items()} == {
         "click": "ok",
         "numpy": "error",
@@ -340,7 +341,7 @@ def test_lacking_features_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert c.check_capabilities(Capabilities(True, True, True, False, True)).level == "ok"
     finding = c.check_capabilities(Capabilities())
     assert finding.level == "note"
-    assert "O_TMPFILE" in finding.finding
+    assert "O_TMPFILE" in finding.message
     monkeypatch.setenv("BODEGA_WITHOUT", "all")
     assert c.check_capabilities(Capabilities()).remedy == "unset BODEGA_WITHOUT"
 
@@ -373,20 +374,20 @@ def test_a_damaged_root_is_an_error(root: Path) -> None:
     (root / "bodega-root.json").write_text("{")
     finding = only(check(root), "store")
     assert finding.level == "error"
-    assert "damaged" in finding.finding
+    assert "damaged" in finding.message
 
 
 def test_files_of_the_system_that_are_not_there_are_no_finding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bodega.doctor.machine._text", lambda _: None)
     monkeypatch.setattr("bodega.doctor.machine.memory_limit", lambda: None)
-    assert {"mappings", "overcommit", "swap"}.isdisjoint(finding.check for finding in check(root))
+    assert {"mappings", "overcommit", "swap"}.isdisjoint(finding.code for finding in check(root))
 
 
 def test_a_lower_limit_of_this_process_is_found(root: Path) -> None:
     code = (
         "import resource, sys; from bodega.doctor import check;"
         "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30)); resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100));"
-        "print([f.check for f in check(sys.argv[1]) if f.level == 'warning'])"
+        "print([f.code for f in check(sys.argv[1]) if f.level == 'warning'])"
     )
     done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)
     assert "'open files'" in done.stdout
@@ -410,9 +411,9 @@ def test_the_lower_tiers_of_a_root_are_looked_at(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "below")
     finding = only(check(store.root), "tiers")
     assert (finding.level, finding.remedy) == ("error", f"bodega settings --forget --root '{store.root}'")
-    assert f"{tmp_path / 'below'} is gone" in finding.finding
+    assert f"{tmp_path / 'below'} is gone" in finding.message
     paste(finding.remedy)
-    assert [each.check for each in check(store.root) if each.level == "error"] == []
+    assert [each.code for each in check(store.root) if each.level == "error"] == []
     assert bodega.open(store.root)["x"] == 1
 
 
@@ -421,8 +422,8 @@ def test_a_lower_tier_that_others_can_enter_is_found(tmp_path: Path) -> None:
     (tmp_path / "below").chmod(0o755)
     finding = only(check(store.root), "tiers")
     assert finding.level == "error"
-    assert "cannot be a lower tier" in finding.finding
-    assert f"chmod 700 {tmp_path / 'below'}" in finding.finding
+    assert "cannot be a lower tier" in finding.message
+    assert f"chmod 700 {tmp_path / 'below'}" in finding.message
 
 
 def test_settings_that_are_damaged_are_forgotten_by_the_remedy(tmp_path: Path) -> None:
@@ -431,4 +432,4 @@ def test_settings_that_are_damaged_are_forgotten_by_the_remedy(tmp_path: Path) -
     finding = only(check(store.root), "tiers")
     assert finding.level == "error"
     paste(finding.remedy)
-    assert not [each for each in check(store.root) if each.check == "tiers"]
+    assert not [each for each in check(store.root) if each.code == "tiers"]

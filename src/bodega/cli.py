@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -247,7 +246,11 @@ def doctor(ctx: click.Context, root: Path | None, *, as_json: bool) -> None:
 
     findings = check(root)
     if as_json:
-        print_json({"root": str(root or default_root()), "findings": [asdict(finding) for finding in findings]})
+        shown = [
+            {"check": found.code, "level": found.level, "finding": found.message, "remedy": found.remedy}
+            for found in findings
+        ]
+        print_json({"root": str(root or default_root()), "findings": shown})
     else:
         from bodega.tables import print_findings
 

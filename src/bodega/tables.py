@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -18,32 +18,8 @@ from rich.text import Text
 from bodega.texts import format_duration, format_size, printable
 
 if TYPE_CHECKING:
-    from bodega.doctor import Finding
+    from bodega.findings import Finding
     from bodega.format import ObjectInfo
-
-
-class Problem(Protocol):
-    """What `print_problems` shows."""
-
-    @property
-    def level(self) -> str:
-        """``error`` or ``warning``."""
-
-    @property
-    def code(self) -> str:
-        """The kind of problem."""
-
-    @property
-    def subject(self) -> str:
-        """What it is about."""
-
-    @property
-    def message(self) -> str:
-        """What is the matter."""
-
-    @property
-    def remedy(self) -> str:
-        """What to do."""
 
 
 _WIDEST = 100_000
@@ -128,15 +104,15 @@ def print_findings(findings: Sequence[Finding]) -> None:
     table.add_column("level", no_wrap=True)
     table.add_column("finding", overflow="fold")
     for finding in findings:
-        table.add_row(printable(finding.check), finding.level, printable(finding.finding), style=_COLORS[finding.level])
+        table.add_row(printable(finding.code), finding.level, printable(finding.message), style=_COLORS[finding.level])
     console.print(table)
     for finding in findings:
         if finding.remedy:
-            console.print(f"\n# {printable(finding.check)}", style="dim")
+            console.print(f"\n# {printable(finding.code)}", style="dim")
             console.print(printable(finding.remedy, keep="\n"), soft_wrap=True)
 
 
-def print_problems(findings: Sequence[Problem]) -> None:
+def print_problems(findings: Sequence[Finding]) -> None:
     """Problems by their kind: what each is about, what is the matter, and its remedy."""
     console = _console()
     heading = None

@@ -70,6 +70,7 @@ DAG_TASK = ["spec", "templates", PIPELINE, "dag", "tasks", 1]
         ([*CONTAINER, "resources", "requests", "memory"], "2Gi", ["requests.memory", "2Gi is more", "1Gi"]),
         ([*CONTAINER, "resources", "limits", "nvidia.com/gpu"], "a", ["nvidia.com/gpu", "whole number"]),
         ([*SPEC_TASK, "retryStrategy", "backoff", "duration"], "ten", ["backoff.duration", "'ten'", "90s"]),
+        ([*SPEC_TASK, "retryStrategy", "backoff", "cap"], "ten", ["backoff.cap", "'ten'", "90s"]),
         # Volumes.
         (["spec", "volumes"], ..., ["container.volumeMounts", "volume 'bodega'"]),
         ([*CONTAINER, "volumeMounts", 0, "name"], "bodage", ["volume 'bodage'", "Did you mean 'bodega'"]),
@@ -102,7 +103,7 @@ def test_manifests_of_a_file_are_counted(manifest, tmp_path):
     file = tmp_path / "two.yaml"
     file.write_text(to_yaml(manifest, heading="One") + "---\n" + to_yaml(wrong, heading="Two"))
     finding = lint_file(file)[0]
-    assert finding.file == str(file) and finding.path == "[1] metadata.generateName"
+    assert finding.subject == "[1] metadata.generateName"
 
 
 @pytest.mark.parametrize(("text", "word"), [("a: [", "no YAML"), ("", "no manifest"), ("just words", "no manifest")])

@@ -430,6 +430,19 @@ def test_puts_sweep_now_and_then(root, monkeypatch):
     assert bodega.open(root).runs() == ["other"]
 
 
+def test_of_two_stores_put_into_in_turn_both_sweep(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("bodega.memory.sweep.SHARE", 600)
+    stores = [bodega.open(root), bodega.open(tmp_path / "second")]
+    left = [Path(store.root) / "tmp" / "left" for store in stores]
+    for store, path in zip(stores, left, strict=True):
+        path.write_bytes(bytes(10))
+        (Path(store.root) / "locks" / "swept").touch()
+        os.utime(Path(store.root) / "locks" / "swept", (0, time.time() - 2 * INTERVAL))
+    for store in stores:
+        store.put("x", 1)
+    assert not any(path.exists() for path in left)
+
+
 def test_what_others_put_into_a_root_is_passed_over(root):
     store = bodega.open(root, capacity="8MiB")
     store.put("x", block(1))

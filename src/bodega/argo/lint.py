@@ -11,25 +11,18 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from bodega.argo import values
 from bodega.errors import SettingsError
+from bodega.findings import Finding
 
 PROGRAM = "argo"
 _KINDS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
 _ARGO_SECONDS = 120
-
-
-class Finding(NamedTuple):
-    """Something that is wrong with a manifest."""
-
-    file: str
-    path: str
-    """Where in it, such as ``spec.templates[0].container.image``; empty where that is not known."""
-    message: str
+_CODE = "manifest"
 
 
 def has_program() -> bool:
@@ -38,18 +31,18 @@ def has_program() -> bool:
 
 
 def lint_file(file: Path) -> list[Finding]:
-    """All that is wrong with the manifests of a file.
+    """All that is wrong with the manifests of a file; the subject of each is the path in it, where that is known.
 
     Raises:
         SettingsError: it is no YAML, or holds no manifest.
     """
     manifests = read_manifests(file)
     found = [
-        Finding(str(file), path if len(manifests) == 1 else f"[{number}] {path}".rstrip(), message)
+        Finding("error", _CODE, message, subject=path if len(manifests) == 1 else f"[{number}] {path}".rstrip())
         for number, manifest in enumerate(manifests)
         for path, message in lint_manifest(manifest)
     ]
-    return found + [Finding(str(file), "", message) for message in _asked_argo(file)]
+    return found + [Finding("error", _CODE, message) for message in _asked_argo(file)]
 
 
 def read_manifests(file: Path) -> list[dict[str, Any]]:

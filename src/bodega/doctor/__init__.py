@@ -4,7 +4,6 @@
 any machine; `machine` gathers the facts of this one.
 """
 
-from bodega.doctor.checks import Finding
 from bodega.doctor.machine import check
 
-__all__ = ["Finding", "check"]
+__all__ = ["check"]

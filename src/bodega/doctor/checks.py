@@ -12,16 +12,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bodega.env import ROOT_VARIABLE, WITHOUT_VARIABLE
+from bodega.findings import Finding, Level
 from bodega.memory.capabilities import Capabilities
 from bodega.memory.cgroups import MemoryLimit
 from bodega.memory.filesystems import FileSystem
 from bodega.memory.root import fault_of, strangers
 from bodega.texts import format_size, install
-
-Level = Literal["ok", "note", "warning", "error"]
 
 DEFAULT_SHM = 64 * 2**20
 """Bytes of ``/dev/shm`` in a container that was given no other size, by Docker, containerd and CRI-O alike."""
@@ -43,20 +41,6 @@ OWN_MOUNT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    """What was looked at, such as ``huge pages``."""
-    level: Level
-    """``error`` is what keeps a store from working."""
-    finding: str
-    """One sentence."""
-    remedy: str = ""
-    """Shell commands to paste; empty only where the level is ``ok``."""
-
-
-@dataclass(frozen=True, slots=True)
 class Space:
     """Size of a file system, in bytes and files; a total of 0 is no limit."""
 
@@ -69,11 +53,11 @@ class Space:
 def check_platform(system: str, release: str, machine: str) -> Finding:
     """Linux has everything; macOS works over a folder on disk."""
     if system == "linux":
-        return Finding("platform", "ok", f"Linux {release} on {machine}.")
+        return Finding("ok", "platform", f"Linux {release} on {machine}.")
     if system == "darwin":
         finding = "macOS has no tmpfs, so objects are files on disk: right, but slower than on Linux."
-        return Finding("platform", "note", finding, LINUX_CONTAINER)
-    return Finding("platform", "error", f"A store needs Linux or macOS, not {system}.", "wsl --install")
+        return Finding("note", "platform", finding, LINUX_CONTAINER)
+    return Finding("error", "platform", f"A store needs Linux or macOS, not {system}.", "wsl --install")
 
 
 def check_python(version: tuple[int, ...]) -> Finding:
@@ -81,29 +65,29 @@ def check_python(version: tuple[int, ...]) -> Finding:
     oldest, newest = (".".join(map(str, each)) for each in TESTED_PYTHONS)
     name = ".".join(map(str, version))
     if TESTED_PYTHONS[0] <= version <= TESTED_PYTHONS[1]:
-        return Finding("Python", "ok", f"Python {name}.")
+        return Finding("ok", "Python", f"Python {name}.")
     return Finding(
-        "Python", "note", f"Python {name} is untested: {oldest} to {newest} are.", f"uv venv --python {newest}"
+        "note", "Python", f"Python {name} is untested: {oldest} to {newest} are.", f"uv venv --python {newest}"
     )
 
 
 def check_root(root: Path, user: int) -> Finding:
     """Who owns the root, who can get in, and whether it is one."""
     if not os.path.lexists(root):
-        return Finding("root", "ok", f"{root} is not there yet: it is made when it is first used.")
+        return Finding("ok", "root", f"{root} is not there yet: it is made when it is first used.")
     try:
         fault = fault_of(root, user, group=True)
         foreign = strangers(root) if root.is_dir() else []
         shared = stat.S_IMODE(root.stat().st_mode) & stat.S_IRWXG
     except OSError as error:
-        return Finding("root", "error", f"{root} cannot be looked at ({error.strerror}).", NEW_ROOT)
+        return Finding("error", "root", f"{root} cannot be looked at ({error.strerror}).", NEW_ROOT)
     # Before the mode: a remedy must never lock others out of a folder that is no store's, such as /tmp.
     if foreign:
-        return Finding("root", "error", f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT)
+        return Finding("error", "root", f"{root} holds other things already ({', '.join(foreign[:3])}).", NEW_ROOT)
     if fault is not None:
         remedy = f"chmod 0700 {shlex.quote(str(root))}" if fault.can_close else NEW_ROOT
-        return Finding("root", "error", f"{root} cannot be your root: {fault.reason}.", remedy)
-    return Finding("root", "ok", f"{root} is your group's." if shared else f"{root} is yours alone.")
+        return Finding("error", "root", f"{root} cannot be your root: {fault.reason}.", remedy)
+    return Finding("ok", "root", f"{root} is your group's." if shared else f"{root} is yours alone.")
 
 
 def check_filesystem(filesystem: FileSystem, space: Space) -> Iterator[Finding]:
@@ -112,31 +96,31 @@ def check_filesystem(filesystem: FileSystem, space: Space) -> Iterator[Finding]:
     mount_point = shlex.quote(filesystem.mount_point)
     if filesystem.is_network:
         finding = f"{name} is a network file system: locks and mappings of one host mean nothing to another."
-        yield Finding("file system", "error", finding, NEW_ROOT)
+        yield Finding("error", "file system", finding, NEW_ROOT)
     elif "ro" in filesystem.options:
-        yield Finding("file system", "error", f"{name} is read-only.", f"sudo mount -o remount,rw {mount_point}")
+        yield Finding("error", "file system", f"{name} is read-only.", f"sudo mount -o remount,rw {mount_point}")
     elif filesystem.type == "tmpfs" or sys.platform != "linux":
-        yield Finding("file system", "ok", f"{name}.")
+        yield Finding("ok", "file system", f"{name}.")
     elif filesystem.is_memory:
-        yield Finding("file system", "warning", f"{name} keeps to no size: it can fill the machine.", NEW_ROOT)
+        yield Finding("warning", "file system", f"{name} keeps to no size: it can fill the machine.", NEW_ROOT)
     else:
-        yield Finding("file system", "note", f"{name} is a disk: objects are written to it, not to memory.", NEW_ROOT)
+        yield Finding("note", "file system", f"{name} is a disk: objects are written to it, not to memory.", NEW_ROOT)
 
     if not space.total:
         finding = "The file system has no size: objects can fill the machine's memory."
-        yield Finding("space", "warning", finding, f"sudo mount -o remount,size=50% {mount_point}")
+        yield Finding("warning", "space", finding, f"sudo mount -o remount,size=50% {mount_point}")
         return
     finding = f"{format_size(space.free)} of {format_size(space.total)} are free"
     if filesystem.type == "tmpfs" and space.total <= DEFAULT_SHM:
         finding += ": this is what containers get that ask for no more."
-        yield Finding("space", "warning", finding, "docker run --shm-size=8g IMAGE")
+        yield Finding("warning", "space", finding, "docker run --shm-size=8g IMAGE")
     elif space.free < space.total // 10:
-        yield Finding("space", "warning", f"{finding}.", "bodega sweep && bodega ls --all-runs")
+        yield Finding("warning", "space", f"{finding}.", "bodega sweep && bodega ls --all-runs")
     else:
-        yield Finding("space", "ok", f"{finding}.")
+        yield Finding("ok", "space", f"{finding}.")
     if space.files and space.files_free < max(1_000, space.files // 100):
         finding = f"Only {space.files_free:,} more files can be made; each object is one or two."
-        yield Finding("files", "warning", finding, f"sudo mount -o remount,nr_inodes=1m {mount_point}")
+        yield Finding("warning", "files", finding, f"sudo mount -o remount,nr_inodes=1m {mount_point}")
 
 
 def check_huge_pages(shmem_enabled: str, filesystem: FileSystem) -> Finding:
@@ -152,32 +136,32 @@ def check_huge_pages(shmem_enabled: str, filesystem: FileSystem) -> Finding:
     remount = f"sudo mount -o remount,huge=within_size {mount_point}"
     option = next((word[5:] for word in filesystem.options if word.startswith("huge=")), "never")
     if not words:
-        return Finding("huge pages", "ok", "This kernel has none for tmpfs.")
+        return Finding("ok", "huge pages", "This kernel has none for tmpfs.")
     if words[0] == "deny":
         allow = "echo never | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled"
-        return Finding("huge pages", "note", "The kernel is set to deny them to tmpfs.", f"{allow} && {remount}")
+        return Finding("note", "huge pages", "The kernel is set to deny them to tmpfs.", f"{allow} && {remount}")
     if words[0] == "force" or option in {"always", "within_size"}:
-        return Finding("huge pages", "ok", f"In use at {filesystem.mount_point}.")
+        return Finding("ok", "huge pages", f"In use at {filesystem.mount_point}.")
     finding = f"Not in use at {filesystem.mount_point} (huge={option}): large puts run at a fraction of their speed."
-    return Finding("huge pages", "note", finding, remount)
+    return Finding("note", "huge pages", finding, remount)
 
 
 def check_memory_limit(limit: MemoryLimit | None, filesystem: FileSystem, space: Space) -> Finding:
     """Whether the container's memory limit ends before the file system does: the kernel kills whoever crosses it."""
     if limit is None:
-        return Finding("memory limit", "ok", "No control group limits this process's memory.")
+        return Finding("ok", "memory limit", "No control group limits this process's memory.")
     finding = f"A control group allows {format_size(limit.limit)}, {format_size(limit.free)} of them free"
     if not filesystem.is_memory:
-        return Finding("memory limit", "ok", f"{finding}; objects on disk do not count.")
+        return Finding("ok", "memory limit", f"{finding}; objects on disk do not count.")
     if limit.free < limit.limit // 10:
         twice = -(-limit.limit * 2 // 2**20)
         finding += ": large puts end in a process killed by the kernel."
-        return Finding("memory limit", "warning", finding, f"docker run --memory={twice}m IMAGE")
+        return Finding("warning", "memory limit", finding, f"docker run --memory={twice}m IMAGE")
     if space.total > limit.limit:
         finding += f"; objects count against it, and the root's file system would take {format_size(space.total)}."
         remedy = f"sudo mount -o remount,size={limit.limit // 2**21}m {shlex.quote(filesystem.mount_point)}"
-        return Finding("memory limit", "warning", finding, remedy)
-    return Finding("memory limit", "ok", f"{finding}.")
+        return Finding("warning", "memory limit", finding, remedy)
+    return Finding("ok", "memory limit", f"{finding}.")
 
 
 def check_machine_memory(memory: int, filesystem: FileSystem, space: Space) -> Finding:
@@ -186,17 +170,17 @@ def check_machine_memory(memory: int, filesystem: FileSystem, space: Space) -> F
     if filesystem.is_memory and space.total > memory * 9 // 10:
         finding += f", and the root's file system may take {format_size(space.total)} of them."
         remedy = f"sudo mount -o remount,size=50% {shlex.quote(filesystem.mount_point)}"
-        return Finding("memory", "note", finding, remedy)
-    return Finding("memory", "ok", f"{finding}.")
+        return Finding("note", "memory", finding, remedy)
+    return Finding("ok", "memory", f"{finding}.")
 
 
 def check_swap(swaps: str, filesystem: FileSystem) -> Finding:
     """Whether objects on a tmpfs can be swapped out (``swaps``: the text of ``/proc/swaps``)."""
     devices = [line.split()[0] for line in swaps.splitlines()[1:] if line.split()]
     if not devices or "noswap" in filesystem.options:
-        return Finding("swap", "ok", "Objects are never swapped out.")
+        return Finding("ok", "swap", "Objects are never swapped out.")
     finding = f"Objects may be swapped out to {', '.join(devices)}; a mount with noswap (Linux 6.4) keeps them."
-    return Finding("swap", "note", finding, OWN_MOUNT)
+    return Finding("note", "swap", finding, OWN_MOUNT)
 
 
 def check_logout(logind: Iterable[str], filesystem: FileSystem, user: int, *, lingers: bool) -> Finding:
@@ -212,8 +196,8 @@ def check_logout(logind: Iterable[str], filesystem: FileSystem, user: int, *, li
     removes = not settings or settings[-1].lower() in {"yes", "true", "on", "1"}
     if removes and user >= FIRST_PERSON and not lingers and filesystem.mount_point == "/dev/shm":  # noqa: S108 - compared, not used
         finding = "systemd removes your files from /dev/shm when you log out of your last session."
-        return Finding("log-out", "note", finding, "loginctl enable-linger")
-    return Finding("log-out", "ok", "Objects outlive your session.")
+        return Finding("note", "log-out", finding, "loginctl enable-linger")
+    return Finding("ok", "log-out", "Objects outlive your session.")
 
 
 def check_descriptors(soft: int, hard: int, *, one_per_object: bool) -> Finding:
@@ -223,33 +207,33 @@ def check_descriptors(soft: int, hard: int, *, one_per_object: bool) -> Finding:
     if one_per_object:
         finding += "; each object held takes one here"
     if soft == resource.RLIM_INFINITY or soft >= need:
-        return Finding("open files", "ok", f"{finding}.")
+        return Finding("ok", "open files", f"{finding}.")
     wanted = need if hard == resource.RLIM_INFINITY else min(need, hard)
     level: Level = "note" if one_per_object else "warning"
-    return Finding("open files", level, f"{finding}.", f"ulimit -n {wanted}")
+    return Finding(level, "open files", f"{finding}.", f"ulimit -n {wanted}")
 
 
 def check_map_count(limit: int) -> Finding:
     """How many objects a process can hold at once."""
     finding = f"A process can hold about {limit:,} mapped objects at once"
     if limit >= DEFAULT_MAP_COUNT:
-        return Finding("mappings", "ok", f"{finding}.")
-    return Finding("mappings", "warning", f"{finding}.", "sudo sysctl -w vm.max_map_count=262144")
+        return Finding("ok", "mappings", f"{finding}.")
+    return Finding("warning", "mappings", f"{finding}.", "sudo sysctl -w vm.max_map_count=262144")
 
 
 def check_overcommit(mode: str) -> Finding:
     """Whether a mapping counts as memory before it is written to."""
     if mode.strip() == "2":
         finding = "vm.overcommit_memory is 2: each object held counts in full as memory, although nothing is copied."
-        return Finding("overcommit", "warning", finding, "sudo sysctl -w vm.overcommit_memory=0")
-    return Finding("overcommit", "ok", "What is mapped counts only when it is changed.")
+        return Finding("warning", "overcommit", finding, "sudo sysctl -w vm.overcommit_memory=0")
+    return Finding("ok", "overcommit", "What is mapped counts only when it is changed.")
 
 
 def check_process_limit(check_name: str, effect: str, flag: str, soft: int) -> Finding:
     """A limit of ``ulimit`` that objects count against."""
     if soft == resource.RLIM_INFINITY:
-        return Finding(check_name, "ok", "No limit.")
-    return Finding(check_name, "warning", f"{format_size(soft)}: {effect}.", f"ulimit -S -{flag} unlimited")
+        return Finding("ok", check_name, "No limit.")
+    return Finding("warning", check_name, f"{format_size(soft)}: {effect}.", f"ulimit -S -{flag} unlimited")
 
 
 def check_capabilities(found: Capabilities) -> Finding:
@@ -265,12 +249,12 @@ def check_capabilities(found: Capabilities) -> Finding:
         if not there
     ]
     if not lacking:
-        return Finding("kernel features", "ok", "All that bodega can use.")
+        return Finding("ok", "kernel features", "All that bodega can use.")
     if os.environ.get(WITHOUT_VARIABLE):
         remedy = f"unset {WITHOUT_VARIABLE}"
     else:
         remedy = NEW_ROOT if sys.platform == "linux" else LINUX_CONTAINER
-    return Finding("kernel features", "note", f"Done without, more slowly: {', '.join(lacking)}.", remedy)
+    return Finding("note", "kernel features", f"Done without, more slowly: {', '.join(lacking)}.", remedy)
 
 
 def check_libraries(requirements: Iterable[str]) -> Iterator[Finding]:
@@ -293,13 +277,13 @@ def check_libraries(requirements: Iterable[str]) -> Iterator[Finding]:
             there = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             level: Level = "note" if optional else "error"
-            yield Finding(name, level, "Not installed.", remedy)
+            yield Finding(level, name, "Not installed.", remedy)
             continue
         if _release(there) < _release(version):
             level = "warning" if optional else "error"
-            yield Finding(name, level, f"{there} is too old: {version} is the oldest that works.", remedy)
+            yield Finding(level, name, f"{there} is too old: {version} is the oldest that works.", remedy)
         else:
-            yield Finding(name, "ok", f"{there}.")
+            yield Finding("ok", name, f"{there}.")
 
 
 def _release(version: str) -> tuple[int, ...]:

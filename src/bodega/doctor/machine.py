@@ -17,7 +17,6 @@ from pathlib import Path
 import bodega
 from bodega.doctor.checks import (
     NEW_ROOT,
-    Finding,
     Space,
     check_capabilities,
     check_descriptors,
@@ -37,6 +36,7 @@ from bodega.doctor.checks import (
     lease_is_free,
 )
 from bodega.errors import BodegaError
+from bodega.findings import Finding
 from bodega.memory.capabilities import Capabilities, probe
 from bodega.memory.cgroups import memory_limit
 from bodega.memory.filesystems import FileSystem, filesystem_of
@@ -104,14 +104,14 @@ def _try(place: Path) -> tuple[Capabilities | None, Finding]:
                 except BlockingIOError:
                     pass
                 else:
-                    return None, Finding("permissions", "error", f"Locks in {folder} keep nobody out.", NEW_ROOT)
+                    return None, Finding("error", "permissions", f"Locks in {folder} keep nobody out.", NEW_ROOT)
             capabilities = probe(scratch)
     except BodegaError as error:
-        return None, Finding("permissions", "error", str(error), NEW_ROOT)
+        return None, Finding("error", "permissions", str(error), NEW_ROOT)
     except OSError as error:
         finding = f"Files cannot be made, linked and locked in {folder} ({error.strerror})."
-        return None, Finding("permissions", "error", finding, NEW_ROOT)
-    return capabilities, Finding("permissions", "ok", f"Files can be made, linked and locked in {folder}.")
+        return None, Finding("error", "permissions", finding, NEW_ROOT)
+    return capabilities, Finding("ok", "permissions", f"Files can be made, linked and locked in {folder}.")
 
 
 def _check_store(place: Path) -> Iterator[Finding]:
@@ -121,23 +121,23 @@ def _check_store(place: Path) -> Iterator[Finding]:
         root = open_root(place, group=stat.S_IMODE(place.stat().st_mode) & stat.S_IRWXG != 0)
         paths = leftovers(root)
     except (BodegaError, OSError) as error:
-        yield Finding("store", "error", str(error), NEW_ROOT)
+        yield Finding("error", "store", str(error), NEW_ROOT)
         return
     if paths:
         finding = f"{len(paths)} segments without a name: in use, or left by a crash."
-        yield Finding("store", "note", finding, command("bodega", "sweep", "--root", place))
+        yield Finding("note", "store", finding, command("bodega", "sweep", "--root", place))
     else:
-        yield Finding("store", "ok", "Nothing is left over.")
+        yield Finding("ok", "store", "Nothing is left over.")
     forget = command("bodega", "settings", "--forget", "--root", place)
     try:
         spill = [str(each) for each in recall(root).get("spill", ())]
         # What opening the store looks at; object storage is not asked.
         bodega.open(place, group=root.group)
     except (BodegaError, OSError) as error:
-        yield Finding("tiers", "error", str(error), forget)
+        yield Finding("error", "tiers", str(error), forget)
         return
     if spill:
-        yield Finding("tiers", "ok", f"Objects move to {', then '.join(spill)}.")
+        yield Finding("ok", "tiers", f"Objects move to {', then '.join(spill)}.")
 
 
 def _check_memory(filesystem: FileSystem, space: Space) -> Iterator[Finding]:

@@ -43,6 +43,8 @@ _leased: dict[tuple[int, int], ref[Mapping]] = {}
 
 References without a callback, which would be Python in the middle of anything, and swallow an interrupt.
 """
+_firsts: dict[tuple[int, int], ref[Mapping]] = {}
+"""The mapping that was there before its file got an anchor: it has a lock of its own, and may outlive that."""
 _look_at = 1024
 """Entries at which those of dead mappings are looked for."""
 
@@ -54,6 +56,17 @@ def anchor_of(status: os.stat_result) -> Mapping | None:
     return found if found is not None and found.is_anchor else None
 
 
+def held() -> set[tuple[int, int]]:
+    """Device and inode of the files that this process maps."""
+    both = [*_leased.items(), *_firsts.items()]
+    return {key for key, reference in both if reference() is not None}
+
+
+def has_leased() -> bool:
+    """Whether this process has ever mapped a file."""
+    return bool(_leased)
+
+
 def _living(key: tuple[int, int]) -> Mapping | None:
     reference = _leased.get(key)
     return None if reference is None else reference()
@@ -62,9 +75,10 @@ def _living(key: tuple[int, int]) -> Mapping | None:
 def _note(key: tuple[int, int], mapping: Mapping) -> None:
     global _look_at
     if len(_leased) >= _look_at:
-        for each, reference in list(_leased.items()):
-            if reference() is None:
-                _leased.pop(each, None)
+        for known in (_leased, _firsts):
+            for each, reference in list(known.items()):
+                if reference() is None:
+                    known.pop(each, None)
         # So that many living ones are not looked through with each get.
         _look_at = max(1024, 2 * len(_leased))
     _leased[key] = ref(mapping)
@@ -91,6 +105,8 @@ def lease(
         with suppress(OSError):  # Without one this mapping keeps the lock by itself.
             anchor = _map(descriptor, 1, _READ_WRITE, capabilities)
             anchor.is_anchor = True
+            if (first := _leased.get(key)) is not None:
+                _firsts[key] = first
             _note(key, anchor)
     elif anchor is None:
         _note(key, mapping)

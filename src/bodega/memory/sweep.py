@@ -1,16 +1,22 @@
 """Cleans what crashes leave: temporary segments that nobody holds, and a count of bytes that has drifted.
 
 Safe to run at any time, from many processes at once, beside readers and writers: whatever is in use is locked.
+
+A process that has mapped objects sweeps a little as it ends, so that what it was the last to hold does not lie there until
+somebody comes. What it holds to its very end it unlinks: the kernel frees that with the last mapping, its own or another's.
 """
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
-from bodega.memory import files, ledger, locks, places, pool
+from bodega.errors import BodegaError
+from bodega.memory import files, lease, ledger, locks, places, pool
 from bodega.memory.root import Root
 
 INTERVAL = 15.0
@@ -19,6 +25,9 @@ _MOST = 32
 """Left-overs that a small sweep looks at."""
 SHARE = 0.05
 """Seconds that a small sweep takes; what it does not get to, others do."""
+
+_used: dict[str, Root] = {}
+"""The roots that this process may map objects of, by path."""
 
 
 class Swept(NamedTuple):
@@ -56,6 +65,34 @@ def turned(items: list[str]) -> list[str]:
     """A list from anywhere on and round: whoever gets through a part of it only leaves none out for ever."""
     start = time.monotonic_ns() // 1000 % max(1, len(items))
     return items[start:] + items[:start]
+
+
+def sweep_at_exit(root: Root) -> None:
+    """Have this process leave nothing in a root that has lost its name, as far as it can, when it ends in an orderly way."""
+    if not _used:
+        atexit.register(_at_exit)
+    _used.setdefault(str(root.path), root)
+
+
+def _at_exit() -> None:
+    held = lease.held()
+    for root in _used.values() if lease.has_leased() else ():
+        # Nobody is left to hear of it, and what stays the next sweep finds. A root may be gone, too.
+        with suppress(OSError, BodegaError):
+            _let_go(root, held)
+            sweep_some(root)
+
+
+def _let_go(root: Root, held: set[tuple[int, int]]) -> None:
+    """Unlink what has lost its name and is mapped by this process, whose arrays live longer than anything it could still do."""
+    for path in leftovers(root) if held else ():
+        with suppress(FileNotFoundError):
+            status = places.status(path)
+            # What is being written nobody maps: so what is mapped and lies here was displaced, and is never opened again.
+            if (status.st_dev, status.st_ino) in held:
+                with ledger.Count(root) as count:
+                    places.unlink(path)
+                    count.add(-ledger.pages(status.st_size))
 
 
 def is_due(root: Root) -> bool:

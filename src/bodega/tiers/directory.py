@@ -15,6 +15,7 @@ from bodega.format import ObjectInfo, damaged, parse_description, parse_header
 from bodega.memory import files, lease, ledger, locks, places
 from bodega.memory.descriptors import Descriptor
 from bodega.memory.root import Root
+from bodega.memory.sweep import sweep_at_exit
 from bodega.names import from_filename, is_filename, to_filename
 from bodega.tiers.base import Fetch
 from bodega.tiers.eviction import Admission, Eviction
@@ -55,6 +56,7 @@ class DirectoryTier:
         """Its folder."""
         self._seals, self._durable = seals, durable and self.is_on_disk
         self.admission = Admission(self, capacity, eviction)
+        sweep_at_exit(root)
 
     @property
     def capacity(self) -> int:

@@ -106,16 +106,13 @@ def lint(ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool) -> No
     """
     from bodega.argo.lint import has_program, lint_file
 
-    findings = [finding for file in files for finding in lint_file(file)]
+    findings = [(str(file), finding) for file in files for finding in lint_file(file)]
     if as_json:
-        print_json({"argo_asked": has_program(), "findings": [finding._asdict() for finding in findings]})
+        shown = [{"file": file, "path": found.subject, "message": found.message} for file, found in findings]
+        print_json({"argo_asked": has_program(), "findings": shown})
     else:
-        for finding in findings:
-            click.echo(
-                f"{finding.file}: {finding.path}: {finding.message}"
-                if finding.path
-                else f"{finding.file}: {finding.message}"
-            )
+        for file, found in findings:
+            click.echo(": ".join(filter(None, (file, found.subject, found.message))))
         click.echo(f"Checked {count(len(files), 'file')}: found {count(len(findings), 'problem')}.", err=True)
         if not has_program():
             click.echo(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bodega.errors import PlanError
+from bodega.findings import Finding
 from bodega.kedro.lint import data
 from bodega.kedro.lint import deployment as deployed
-from bodega.kedro.lint.findings import Examined, Finding
+from bodega.kedro.lint.findings import Examined
 from bodega.kedro.project.inventory import take_inventory
 from bodega.kubernetes.deployment import Deployment
 
@@ -48,4 +49,4 @@ def lint(project: OpenedProject, deployment: Deployment | None = None) -> list[F
 def _of_plan(error: PlanError) -> Finding:
     subject = " and ".join(error.groups) or "deployment.grouping"
     remedy = _REMEDIES.get(error.code, "Change deployment.grouping in bodega.yml.")
-    return Finding("error", error.code, "--pipelines" if error.code in _REMEDIES else subject, str(error), remedy)
+    return Finding("error", error.code, str(error), remedy, "--pipelines" if error.code in _REMEDIES else subject)

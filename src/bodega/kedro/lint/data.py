@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from bodega.codecs.handles import handle
 from bodega.errors import InvalidName, did_you_mean
+from bodega.findings import Finding, Level
 from bodega.kedro import compat
 from bodega.kedro.dataset import BodegaDataset
-from bodega.kedro.lint.findings import Examined, Finding, Level
+from bodega.kedro.lint.findings import Examined
 from bodega.names import stored_name, to_filename
 from bodega.texts import listed
 
@@ -31,9 +32,9 @@ def broken_entries(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "catalog-entry",
-                entry.name,
                 f"The catalog cannot make it: {entry.problem}",
                 "Correct the entry, or install what it needs.",
+                entry.name,
             )
 
 
@@ -45,18 +46,18 @@ def missing_inputs(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "missing-parameter",
-                entry.name,
                 f"It is read by {listed(entry.read_by)}, but the project has no such parameter.",
                 did_you_mean(entry.name, known, "Add it to parameters.yml."),
+                entry.name,
             )
         elif entry.home == "nowhere":
             names = [*known, *(other.name for other in examined.datasets if other.is_made_here)]
             yield Finding(
                 "error",
                 "missing-input",
-                entry.name,
                 f"It is read by {listed(entry.read_by)}, but no node makes it and the catalog does not define it.",
                 did_you_mean(entry.name, names, "Define it in the catalog."),
+                entry.name,
             )
 
 
@@ -75,11 +76,11 @@ def ephemeral_across_tasks(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 level,
                 "ephemeral-crosses",
-                entry.name,
                 f"It {why}, so it is lost when node {entry.made_by!r} is done in one task and {listed(readers)} "
                 f"begins in another.",
                 "Let it go to the store (remove the entry, or the pattern under 'exclude'), define it as a file, or put "
                 "those nodes into one group.",
+                entry.name,
             )
 
 
@@ -91,17 +92,17 @@ def memory_datasets(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "memory-dataset-refused",
-                entry.name,
                 f"The catalog defines it as a {kind}, and 'memory_datasets: refuse' is set.",
                 "Remove the entry, so that it goes to the store, or write 'type: bodega.kedro.BodegaDataset'.",
+                entry.name,
             )
         elif entry.decision.is_replaced:
             yield Finding(
                 "warning",
                 "memory-dataset-replaced",
-                entry.name,
                 f"The catalog defines it as a {kind}, which no other process can read: it will go to the store.",
                 "Remove the entry, or set 'memory_datasets: keep' in bodega.yml.",
+                entry.name,
             )
 
 
@@ -116,10 +117,10 @@ def catch_all_patterns(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "catch-all",
-            pattern,
             f"The factory pattern of the catalog takes every dataset that has no entry, such as "
             f"{listed(entry.name for entry in entries)}, as {_kind(entries)}: none of them goes to the store.",
             "Give the pattern 'type: bodega.kedro.BodegaDataset', narrow it, or list them under 'override' in bodega.yml.",
+            pattern,
         )
 
 
@@ -139,11 +140,11 @@ def transcoded_apart(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "transcoded-apart",
-                name,
                 f"What is saved under one of its transcoded names is not loaded under another: they go to "
                 f"{' and '.join(sorted(homes))}.",
                 f"Define all of {listed(each.name for each in examined.datasets if stored_name(each.name) == name)} in "
                 f"the catalog, or none.",
+                name,
             )
 
 
@@ -154,7 +155,7 @@ def unusable_names(examined: Examined) -> Iterator[Finding]:
             try:
                 to_filename(stored_name(entry.name))
             except InvalidName as error:
-                yield Finding("error", "unusable-name", entry.name, str(error), "Give the dataset another name.")
+                yield Finding("error", "unusable-name", str(error), "Give the dataset another name.", entry.name)
 
 
 def several_writers(examined: Examined) -> Iterator[Finding]:
@@ -171,9 +172,9 @@ def several_writers(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error" if len(tasks) > 1 else "warning",
                 "several-writers",
-                " and ".join(entries),
                 f"They are one {target[0]}, {target[-1]!r}, which nodes {nodes} write: who comes last wins.",
                 f"Give each its own {'path' if target[0] == 'file' else 'name'} in the catalog.",
+                " and ".join(entries),
             )
 
 
@@ -188,11 +189,11 @@ def handles(examined: Examined) -> Iterator[Finding]:
                 yield Finding(
                     "error",
                     "not-shareable",
-                    output,
                     f"Node {node.name!r} says that it returns a {cls.__module__}.{cls.__qualname__}, which is {kind.what}, "
                     f"and not data: it cannot be saved.",
                     f"{kind.remedy} Or list the dataset under 'exclude' in bodega.yml, and run those who need it in one "
                     f"process.",
+                    output,
                 )
 
 
@@ -205,10 +206,10 @@ def unpicklable_nodes(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "not-picklable",
-                node.name,
                 f"ParallelRunner cannot send its function to another process: {error}",
                 "Make it a function at the top of a module, not a lambda, a closure or a method of an object with an open "
                 "handle; or use another runner.",
+                node.name,
             )
 
 
@@ -223,9 +224,9 @@ def idle_patterns(examined: Examined) -> Iterator[Finding]:
                 yield Finding(
                     "warning",
                     "pattern-matches-nothing",
-                    key,
                     f"The pattern {pattern!r} matches no dataset of the project.",
                     did_you_mean(pattern, names, f"Correct or remove it in {settings.source}."),
+                    key,
                 )
 
 
@@ -236,9 +237,9 @@ def persisting_nowhere(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "persist-without-tier",
-                entry.name,
                 "It is to persist, but there is no durable tier that it could be in.",
                 "Name one under 'spill' in bodega.yml or in the entry, such as s3://bucket/prefix.",
+                entry.name,
             )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bodega.argo.expansion import BRACES, tagged
 from bodega.errors import SettingsError
+from bodega.findings import Finding
 from bodega.kedro.dataset import BodegaDataset
 from bodega.kedro.lint.data import file_of
-from bodega.kedro.lint.findings import Examined, Finding
+from bodega.kedro.lint.findings import Examined
 from bodega.kedro.project.parameters import is_passable, used_parameters
 from bodega.kubernetes.image import PROJECT_FOLDER
 from bodega.kubernetes.names import unique_names
@@ -29,9 +30,9 @@ def image(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             "error",
             "no-image",
-            "deployment.image",
             "There is no image that the tasks could run in.",
             "Build one (kedro bodega docker build), and name it under 'deployment' in bodega.yml or with --image.",
+            "deployment.image",
         )
 
 
@@ -43,7 +44,7 @@ def resources(examined: Examined) -> Iterator[Finding]:
         try:
             asked = examined.deployment.for_task(nodes[node] for node in task.nodes).resources
         except SettingsError as error:
-            yield Finding("error", "resources-conflict", task.name, str(error), "Change the grouping or the rules.")
+            yield Finding("error", "resources-conflict", str(error), "Change the grouping or the rules.", task.name)
             continue
         for kind, value in (("cpu", asked.cpu), ("memory", asked.memory)):
             if value is None:
@@ -54,9 +55,9 @@ def resources(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "no-resources",
-                listed(tasks),
                 f"No {kinds} is asked for, so the cluster may put too many of them on one host, or end them.",
                 "Set deployment.resources for all, and deployment.tasks for some, such as {cpu: 1, memory: 2Gi}.",
+                listed(tasks),
             )
 
 
@@ -70,9 +71,9 @@ def idle_rules(examined: Examined) -> Iterator[Finding]:
                 yield Finding(
                     "warning",
                     "pattern-matches-nothing",
-                    f"deployment.tasks[{number}].{kind}s",
                     f"The pattern {glob!r} matches no {kind} of the project.",
                     f"Correct or remove it in {examined.project.settings.source}.",
+                    f"deployment.tasks[{number}].{kind}s",
                 )
 
 
@@ -92,9 +93,9 @@ def alike_names(examined: Examined) -> Iterator[Finding]:
                 yield Finding(
                     "warning",
                     "names-alike",
-                    listed(same),
                     f"As names of {what} in Kubernetes they are all {clean!r}, and get digests to tell them apart.",
                     "Rename all but one, so that people can tell them apart too.",
+                    listed(same),
                 )
 
 
@@ -108,18 +109,18 @@ def local_files(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "local-file-crosses",
-                entry.name,
                 f"Node {entry.made_by!r} writes the file {path} in its pod, where the tasks that read it do not see it.",
                 "List it under 'override' in bodega.yml, so that it goes to the store; or put it into object storage, onto "
                 "a volume of the deployment, or the nodes into one group.",
+                entry.name,
             )
         else:
             yield Finding(
                 "warning",
                 "local-file-lost",
-                entry.name,
                 f"Node {entry.made_by!r} writes the file {path} in its pod, with which it goes.",
                 "Put it into object storage or onto a volume of the deployment, or let it persist in the store.",
+                entry.name,
             )
 
 
@@ -133,11 +134,11 @@ def tiers_of_pods(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "tier-goes-with-pod",
-                "spill",
                 f"The {what} {tier} is in each pod's own file system: the next pod finds it gone, and what was moved there "
                 "with it.",
                 "Mount a volume there that outlives pods (a hostPath for one host, a persistentVolumeClaim for all) under "
                 "deployment.volumes, or leave it out of 'spill'.",
+                "spill",
             )
 
 
@@ -150,11 +151,11 @@ def hidden_configuration(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "configuration-hidden",
-                f"deployment.volumes.{volume.name}",
                 f"Kedro does not see the files that are mounted at {volume.mount_path}: Kubernetes puts them into a hidden "
                 "folder behind links, which Kedro's loader passes over.",
                 f"Mount each file by itself, such as mount_path: {volume.mount_path.rstrip('/')}/bodega.yml with "
                 "sub_path: bodega.yml.",
+                f"deployment.volumes.{volume.name}",
             )
 
 
@@ -173,9 +174,9 @@ def argos_braces(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             "error",
             "argo-braces",
-            subject,
             f"{what} holds {BRACES!r}, and Argo would put something else in its place.",
             "Write it without: there is no way to tell Argo to leave it alone.",
+            subject,
         )
 
 
@@ -193,11 +194,11 @@ def mixed_tries(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "tries-mixed",
-            listed(names),
             "Others read several outputs of it. Where a try ends half-way and the next one is on another host, a task on "
             "the first host may read what the first try made together with what the second one made.",
             "Let its nodes make the same of the same inputs (fixed seeds), hand over one dataset, or set 'retries: 0' for it "
             "under deployment.tasks.",
+            listed(names),
         )
 
 
@@ -216,11 +217,11 @@ def dropped_results(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "result-dropped",
-            listed(names),
             "No node reads what is made there, so it is a result, but it lies in the run of the workflow, which is dropped "
             "when the workflow has succeeded.",
             "Define it as a file in object storage, or let it stay in the store: 'type: bodega.kedro.BodegaDataset' with a "
             "'run' of its own and 'persist: true'.",
+            listed(names),
         )
 
 
@@ -231,10 +232,10 @@ def made_by_others(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "made-by-another-pipeline",
-                entry.name,
                 f"It is read by {listed(entry.read_by)}, but node {entry.made_by!r}, which makes it, is in another pipeline, "
                 f"and the run of a workflow begins with nothing.",
                 "Add that pipeline with --pipelines, or define the dataset as a file in object storage.",
+                entry.name,
             )
 
 
@@ -248,20 +249,20 @@ def one_host(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 "one-host-conflict",
-                "spill",
                 "There is no durable tier that other hosts can reach, so all tasks have to be on one host, but they need "
                 "hosts with different labels or graphics cards.",
                 "Name one as the last of 'spill' in bodega.yml, such as s3://bucket/prefix, or change the rules under "
                 "deployment.tasks.",
+                "spill",
             )
             return
         yield Finding(
             "warning",
             "one-host",
-            "spill",
             "There is no durable tier that other hosts can reach, so all tasks are tied to one host, and a retry cannot go "
             "on anywhere else.",
             "Name one as the last of 'spill' in bodega.yml, such as s3://bucket/prefix.",
+            "spill",
         )
 
 
@@ -273,9 +274,9 @@ def unpassable_parameters(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "parameter-not-passable",
-                name,
                 f"Its value, a {type(value).__name__}, cannot go through Argo as a text, so it cannot be given at submission.",
                 "Use texts without '{{', numbers, lists and keys with values, or leave it to the configuration.",
+                name,
             )
 
 

@@ -1,36 +1,19 @@
-"""What lint says: a problem, what it is about, and its remedy."""
+"""What the checks of lint look at, and what stops a command."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bodega.errors import LintError
+from bodega.findings import Finding
 
 if TYPE_CHECKING:
     from bodega.kedro.project.inventory import Entry
     from bodega.kedro.project.session import OpenedProject
     from bodega.kubernetes.deployment import Deployment
     from bodega.plan import Plan
-
-Level = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem."""
-
-    level: Level
-    """An error loses data or stops a run; a warning may be meant so."""
-    code: str
-    """The kind of problem, a word that does not change."""
-    subject: str
-    """What it is about: a dataset, a node, a group, a key of ``bodega.yml``."""
-    message: str
-    """What is the matter."""
-    remedy: str
-    """What to do."""
 
 
 @dataclass(frozen=True)
