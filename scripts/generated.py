@@ -82,8 +82,10 @@ def _choices(of_key: Mapping[str, Any]) -> list[Any]:
 def _code(value: Any) -> str:
     if value is None or value == []:
         return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"`{text.removesuffix('.0')}`".replace("|", "\\|")
+    return f"`{text}`".replace("|", "\\|")
 
 
 def _variables(of: Iterable[env.Variable]) -> str:

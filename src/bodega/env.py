@@ -60,7 +60,7 @@ OWN = (
         "task is done.",
         "the manifest, for each task",
     ),
-    Variable(HOST_VARIABLE, "Name of the host, as those know it who place tasks.", "the manifest: the Kubernetes node"),
+    Variable(HOST_VARIABLE, "Name of the host, by which tasks are placed.", "the manifest: the Kubernetes node"),
     Variable(
         OUTPUTS_VARIABLE,
         "Folder in which a task leaves its output parameters; by default `/tmp/bodega-outputs`.",
@@ -73,7 +73,8 @@ OWN = (
     ),
     Variable(
         MINIO_VARIABLE,
-        "Path of MinIO's program, if it is not on the `PATH`, for `bodega.testing` and the benchmarks.",
+        "Path of MinIO's program, if it is not on the `PATH`, for `bodega.testing` and the benchmarks; without "
+        "it the tests that need it are skipped, and the benchmarks use SeaweedFS.",
         "you",
     ),
 )

@@ -70,6 +70,7 @@ DAG_TASK = ["spec", "templates", PIPELINE, "dag", "tasks", 1]
         ([*CONTAINER, "resources", "requests", "memory"], "2Gi", ["requests.memory", "2Gi is more", "1Gi"]),
         ([*CONTAINER, "resources", "limits", "nvidia.com/gpu"], "a", ["nvidia.com/gpu", "whole number"]),
         ([*SPEC_TASK, "retryStrategy", "backoff", "duration"], "ten", ["backoff.duration", "'ten'", "90s"]),
+        ([*SPEC_TASK, "retryStrategy", "backoff", "cap"], "ten", ["backoff.cap", "'ten'", "90s"]),
         # Volumes.
         (["spec", "volumes"], ..., ["container.volumeMounts", "volume 'bodega'"]),
         ([*CONTAINER, "volumeMounts", 0, "name"], "bodage", ["volume 'bodage'", "Did you mean 'bodega'"]),

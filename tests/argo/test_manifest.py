@@ -259,6 +259,14 @@ def test_environment_secrets_and_volumes_reach_every_pod(make):
         assert container["volumeMounts"][1] == {"name": "data", "mountPath": "/data", "readOnly": True}
 
 
+def test_how_long_the_first_try_took_takes_no_other_away(make):
+    manifest = make_manifest(make(Deployment(image="shop:1", timeout=3600.0)))
+    found = [each["retryStrategy"] for each in manifest["spec"]["templates"] if "retryStrategy" in each]
+    # Argo's maxDuration is no limit of the wait: it ends all tries so long after the first began.
+    assert [each["backoff"] for each in found] == [{"duration": "10s", "factor": 2, "cap": "10m"}] * 2
+    assert template(manifest, "task")["activeDeadlineSeconds"] == 3600
+
+
 @pytest.mark.parametrize("one_host", [False, True])
 def test_the_end_drops_the_run_on_every_host_at_once_and_cannot_fail_the_workflow(make, one_host):
     manifest = make_manifest(make(one_host=one_host))

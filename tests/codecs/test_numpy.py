@@ -190,6 +190,24 @@ def test_masked_arrays(store, masked):
     assert got.data.flags.writeable
 
 
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+@pytest.mark.parametrize("dtype", ["<f8", ">i4", "M8[s]", "S3", "U2", "?"])
+def test_small_masked_arrays_of_all_kinds_are_writable_and_keep_their_dtype(store, shape, dtype):
+    array = np.ma.array(np.zeros(shape, dtype), mask=np.ones(shape, bool))
+    array.flags.writeable = False
+    got = store([array, array[...]]).get()
+    for each in got:
+        assert type(each) is np.ma.MaskedArray
+        assert (each.dtype, each.shape) == (array.dtype, shape)
+        assert np.ma.getmaskarray(each).all()
+        assert each.data.tobytes() == array.data.tobytes()
+    if array.size:
+        got[0].mask = False
+        got[0][...] = got[1].data
+        assert not np.ma.getmaskarray(got[0]).any()
+        assert np.ma.getmaskarray(got[1]).all()
+
+
 def test_the_masked_constant_and_scalars(store):
     got = store([np.ma.masked, np.float32(2.5), np.datetime64("2020-01-01"), np.str_("x")]).get()
     assert got[0] is np.ma.masked

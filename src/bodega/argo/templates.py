@@ -18,7 +18,8 @@ NAMESPACE = "{{workflow.namespace}}"
 RUN = "{{=workflow.parameters.run == '' ? workflow.uid : workflow.parameters.run}}"
 """The run is the workflow's uid unless somebody names another one."""
 
-_BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), max_duration="10m")
+_BACKOFF = models.Backoff(duration="10s", factor=models.IntOrString(root=2), cap="10m")
+"""A limit of the wait, and none of Argo's `maxDuration`, which would end all tries so long after the first began."""
 _NO_MISTAKE = f"lastRetry.exitCode != '{MISTAKE}'"
 
 

@@ -76,7 +76,7 @@ def _walk(value: Any, path: str) -> Iterator[Found]:
         return
     for key, each in value.items():
         here = f"{path}.{key}"
-        if key in _DURATIONS or (key == "duration" and path.endswith("backoff")):
+        if key in _DURATIONS or (key in {"duration", "cap"} and path.endswith("backoff")):
             if not _is_tagged(each) and not _DURATION.fullmatch(str(each)):
                 yield here, f"{each!r} is no duration: write one such as '90s', '5m' or '1h30m'."
         elif key == "resources" and isinstance(each, Mapping) and {"limits", "requests"} & set(each):

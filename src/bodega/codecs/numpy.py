@@ -52,7 +52,7 @@ def describe(value: Any) -> dict[str, Any] | None:
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if not isinstance(shape, tuple) or not isinstance(dtype, np.dtype):
         return None
-    return {"shape": [int(size) for size in shape], "dtype": _dtype_name(dtype)}
+    return {"shape": [int(size) for size in shape], "dtype": dtype_name(dtype)}
 
 
 def array_buffer(array: Array) -> tuple[Buffer, tuple[int, ...] | None]:
@@ -140,6 +140,14 @@ def restore_masked(
     return masked
 
 
+def restore_small_masked(
+    data: bytearray, dtype: object, shape: tuple[int, ...], mask: bytearray | None, *rest: Any
+) -> np.ma.MaskedArray[Any, Any]:
+    """A masked array whose data and mask lie in the stream, without an array of their own."""
+    marks = None if mask is None else restore_array(mask, "?", shape, None)
+    return restore_masked(restore_array(data, dtype, shape, None), marks, *rest)
+
+
 def join(arrays: list[Array]) -> Array:
     """One array of several, along the first axis; single values become a row."""
     return np.stack(arrays) if all(array.ndim == 0 for array in arrays) else np.concatenate(arrays)
@@ -172,8 +180,15 @@ def _reduce_view(array: Array) -> Any:
 
 
 def _reduce_masked(array: Any) -> Any:
+    data = array.data
     mask = None if array._mask is np.ma.nomask else array._mask  # noqa: SLF001 - the property makes a full mask
-    return restore_masked, (array.data, mask, array._fill_value, array.hardmask, dict(array._optinfo))  # noqa: SLF001
+    rest = array._fill_value, array._hardmask, dict(array._optinfo)  # noqa: SLF001 - cheaper than the properties
+    text = _dtype_text(data.dtype) if stays_inside(data.nbytes) and type(data) is np.ndarray else None
+    if text is None or not (data.flags.c_contiguous and (mask is None or mask.flags.c_contiguous)):
+        return restore_masked, (data, mask, *rest)
+    # Of many small ones the two arrays inside would take most of the time.
+    marks = None if mask is None else bytearray(mask.tobytes())
+    return restore_small_masked, (bytearray(data.tobytes()), text, data.shape, marks, *rest)
 
 
 def _dtype_text(dtype: np.dtype[Any]) -> str | None:
@@ -184,7 +199,7 @@ def _dtype_text(dtype: np.dtype[Any]) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _dtype_name(dtype: np.dtype[Any]) -> str:
+def dtype_name(dtype: np.dtype[Any]) -> str:
     """What numpy prints for a dtype; it takes numpy longer than all the rest of a small array."""
     return str(dtype)
 

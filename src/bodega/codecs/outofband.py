@@ -54,8 +54,8 @@ class Collector:
         """The pickler's ``buffer_callback``; returns whether the buffer stays in the stream."""
         view = memoryview(met)
         exporter = view.obj
-        if not isinstance(exporter, _Placeholder):
-            if stays_inside(view.nbytes):
+        if type(exporter) is not _Placeholder:
+            if view.nbytes < _SMALL:
                 return True
             self._append(met.raw())
         elif exporter.identity is None:

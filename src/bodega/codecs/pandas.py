@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from bodega.codecs.numpy import dtype_name
 from bodega.codecs.types import SHOWN
 from bodega.errors import LayoutError
 
@@ -18,23 +20,28 @@ from bodega.errors import LayoutError
 def describe(value: object) -> dict[str, Any] | None:
     """Shape, columns or dtype, and the levels of the index."""
     if isinstance(value, pd.DataFrame):
-        dtypes = value.dtypes.tolist()[:SHOWN]
-        # Many columns have few dtypes, whose names pandas takes long to make.
-        names = {dtype: str(dtype) for dtype in set(dtypes)}
+        dtypes = value.dtypes.to_numpy()[:SHOWN].tolist()
+        # Many columns have few dtypes, whose names take long to make, and of pandas' own to compare.
+        names = {id(dtype): _dtype_name(dtype) for dtype in {id(dtype): dtype for dtype in dtypes}.values()}
         labels = value.columns[:SHOWN].tolist()
         columns = [
-            [label if type(label) is str else _text(label), names[dtype]]
+            [label if type(label) is str else _text(label), names[id(dtype)]]
             for label, dtype in zip(labels, dtypes, strict=True)
         ]
         return {"shape": list(value.shape), "columns": columns, "index": _levels(value.index)}
     if isinstance(value, pd.Series):
-        return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value), "index": _levels(value.index)}
+        return {
+            "shape": [len(value)],
+            "dtype": _dtype_name(value.dtype),
+            **_named(value),
+            "index": _levels(value.index),
+        }
     if isinstance(value, pd.MultiIndex):
         return {"shape": [len(value)], "index": _levels(value)}
     if isinstance(value, pd.Index):
-        return {"shape": [len(value)], "dtype": str(value.dtype), **_named(value)}
+        return {"shape": [len(value)], "dtype": _dtype_name(value.dtype), **_named(value)}
     if isinstance(value, pd.api.extensions.ExtensionArray):
-        return {"shape": [len(value)], "dtype": str(value.dtype)}
+        return {"shape": [len(value)], "dtype": _dtype_name(value.dtype)}
     return None
 
 
@@ -78,11 +85,15 @@ def _reduce_arrow_backed(array: Any) -> Any:
     return restore_arrow_backed, (type(array), state)
 
 
+def _dtype_name(dtype: object) -> str:
+    return dtype_name(dtype) if isinstance(dtype, np.dtype) else str(dtype)
+
+
 def _levels(index: pd.Index) -> list[list[str | None]]:
     """Name and dtype of each level of an index."""
     if isinstance(index, pd.MultiIndex):
-        return [[_name(name), str(level.dtype)] for name, level in zip(index.names, index.levels, strict=True)]
-    return [[_name(index.name), str(index.dtype)]]
+        return [[_name(name), _dtype_name(level.dtype)] for name, level in zip(index.names, index.levels, strict=True)]
+    return [[_name(index.name), _dtype_name(index.dtype)]]
 
 
 def _named(value: pd.Series | pd.Index) -> dict[str, str]:

@@ -43,6 +43,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
         """The latest object that was asked how to pickle it: the one to blame where that fails."""
         self._reducers: dict[type, Reducer | None] = {}
         """By class, so that the many objects of one class are looked up in one step each."""
+        self._by_value = bool(cloudpickle.list_registry_pickle_by_value())
+        """Whether somebody asked for modules whose classes and functions are pickled by value."""
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by the pickler for every object that is not of a basic type."""
@@ -68,7 +70,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
     def _reduce_code(self, obj: Any) -> Any:
         """How to pickle a class or a function: by value where it cannot be imported, or somebody asked for it."""
         # Of the many that a frame has cloudpickle would find out the same with much more looking.
-        if not cloudpickle.list_registry_pickle_by_value() and _is_importable(obj):
+        if not self._by_value and _is_importable(obj):
             return NotImplemented
         return super().reducer_override(obj)
 
