@@ -18,6 +18,7 @@ import bodega
 from bodega import format as layout
 from bodega.cli import main
 from bodega.errors import LayoutError
+from bodega.memory import presence
 
 HUGE = 10**400
 DEEP: list[Any] = []
@@ -204,3 +205,37 @@ def test_the_bounds_of_a_recipe_are_checked_before_anything_is_allocated(
 def test_an_array_of_a_large_shape_without_elements_is_kept(store: bodega.Store) -> None:
     store.put("empty", np.empty((0, 10**9)))
     assert store["empty"].shape == (0, 10**9)
+
+
+NO_SETTINGS = ["", "[]", "null", '{"spill": 5}', '{"spill": [5]}', '{"spill": [null]}', "[" * 100_000, "\ud800"]
+
+
+@pytest.mark.parametrize("text", NO_SETTINGS)
+def test_damaged_settings_are_named_with_the_command_that_forgets_them(root, text):
+    bodega.open(root).put("x", 1)
+    (root / "store.json").write_text(text, errors="surrogatepass")
+    with pytest.raises(LayoutError, match=f"settings --forget --root {root}"):
+        bodega.open(root)
+    subprocess.run([sys.executable, "-m", "bodega", "settings", "--forget", "--root", root], check=True)
+    assert bodega.open(root)["x"] == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"root": 5}', "[" * 100_000])
+def test_a_damaged_word_of_whose_a_lower_folder_is_is_named(root, text):
+    bodega.open(root / "one", spill=root / "below")
+    said = root / "below" / "belongs-to.json"
+    said.write_text(text)
+    with pytest.raises(LayoutError, match=f"{said} is damaged .* Remove it"):
+        bodega.open(root / "one")
+    said.unlink()
+    bodega.open(root / "one")
+
+
+def test_what_another_process_says_of_its_work_stops_nobody(store):
+    with presence.board(store._root) as board:
+        work = board.add(presence.Work("r"))
+    (said,) = (store.root / "locks").glob("work-*")
+    said.write_text("[" * 100_000)
+    with presence.board(store._root) as board:
+        assert board.others == []
+    work.end()

@@ -133,5 +133,5 @@ def _parsed(text: bytes) -> Work | None:
         facts: dict[str, Any] = json.loads(text)
         sets = {key: frozenset(map(str, facts[key])) for key in ("reads", "writes")}
         return Work(**{**facts, **sets})
-    except (ValueError, TypeError, KeyError):  # Of another version.
+    except (ValueError, TypeError, KeyError, RecursionError):  # Of another version.
         return None

@@ -117,14 +117,21 @@ def _read(root: Root, name: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
-        if not isinstance(found, dict) or not isinstance(found.get("spill", []), list):
+        if not isinstance(found, dict):
+            raise TypeError("no object")
+        if name == _OWNER and not isinstance(found.get("root"), str):
+            raise TypeError("no path of a root")
+        tiers = found.get("spill", [])
+        if not isinstance(tiers, list) or not all(isinstance(tier, str) for tier in tiers):
             raise TypeError("no object with a list of tiers")
-    except (ValueError, TypeError) as error:
-        raise LayoutError(
-            f"{path} is damaged ({error}). Forget what it says, and open the store with spill= and capacity= once more: "
-            f"{command('bodega', 'settings', '--forget', '--root', root.path)}",
-            path=str(path),
-        ) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        remedy = (
+            "Remove it, and open the store that this folder is a lower tier of."
+            if name == _OWNER
+            else "Forget what it says, and open the store with spill= and capacity= once more: "
+            + command("bodega", "settings", "--forget", "--root", root.path)
+        )
+        raise LayoutError(f"{path} is damaged ({error}). {remedy}", path=str(path)) from None
     return found
 
 
