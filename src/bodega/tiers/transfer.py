@@ -1,7 +1,7 @@
 """Objects on their way between the tiers of one store, and the locks under which they move.
 
-Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
-only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
+Whatever touches a lower tier holds the transfer lock of the name: of put, delete, eviction and promotion of one name
+only one happens at a time on a host. Reads that find their object in memory take no such lock. An eviction never
 waits for one, so two puts that make room at once cannot wait for each other. With it goes the shared lock of the run,
 which whoever drops the run has for himself.
 """
