@@ -160,6 +160,27 @@ def test_a_run_that_is_dropped_again_and_again_ends_the_put(store, monkeypatch):
     assert store.usage().used == 0
 
 
+def test_a_run_that_comes_again_while_it_is_looked_for_is_no_fault(store, monkeypatch):
+    store.put("x", 1)
+    store.drop_run()
+    real, folder = os.stat, f"{store.root}/runs/default"
+
+    def put_meanwhile(path, **options):
+        try:
+            return real(path, **options)
+        except FileNotFoundError:
+            if path == folder:
+                os.makedirs(folder)
+            raise
+
+    for act in (lambda: store.exists("x"), lambda: store.get("x", None), lambda: store.names()):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "stat", put_meanwhile)
+            assert not act()
+        assert os.path.isdir(folder)
+        os.rmdir(folder)
+
+
 @pytest.mark.parametrize("leave", ["exit", "close", "forget"])
 def test_a_child_forked_in_a_stream_does_not_undo_it(store, leave):
     writer = store.stream("s")

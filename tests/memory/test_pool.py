@@ -66,3 +66,32 @@ def test_what_no_put_wants_for_long_goes_with_a_sweep(root, monkeypatch):
     monkeypatch.setattr(pool, "IDLE", -1)
     store.sweep()
     assert store.usage().pool == 0 and store["kept"] == 1
+
+
+def test_what_was_replaced_under_its_readers_serves_the_puts_after_them(store):
+    (store.root / "locks" / "swept").touch()
+    os.utime(store.root / "locks" / "swept", (4e9, 4e9))  # No put sweeps.
+    held = []
+    for number in range(20):
+        store.put("x", np.full(SIZE, number, "u1"))
+        # Each is let go of when there is another one, and never while it is replaced.
+        held = [*held[-1:], store["x"]]
+        assert [int(array.max()) for array in held] == [int(array.min()) for array in held]
+    assert store.usage().leftovers <= 3
+    held.clear()
+    store.put("y", np.zeros(SIZE, "u1"))
+    store.put("z", np.zeros(SIZE, "u1"))
+    assert store.usage().leftovers == 0
+    assert ledger.read(store._root) == ledger.recount(store._root)
+
+
+def test_what_a_sweep_has_retired_is_not_waited_for(store):
+    for number in range(5):
+        store.put("x", np.full(SIZE, number, "u1"))
+        held = store["x"]
+        store.delete("x")
+    del held
+    store.sweep()
+    for number in range(5):
+        store.put(str(number), np.zeros(SIZE, "u1"))
+    assert not store._root.displaced

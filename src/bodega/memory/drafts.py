@@ -99,6 +99,10 @@ class Draft:
             need: bytes.
             grows: more may come, most likely as many as what is replaced has.
         """
+        if need >= pool.MINIMUM_SIZE and self._root.displaced:
+            # What nobody maps any more may be just the segment that is needed.
+            with suppress(OSError):
+                files.retire_waiting(self._root)
         # One that is taken from the pool comes with its exclusive lock: nobody maps it, and nobody can, while it is written.
         warm = pool.take(self._root, max(need, self._size_now()) if grows else need)
         if warm is not None:
@@ -246,10 +250,11 @@ class Draft:
         if self._warm:
             assert self._descriptor is not None
             locks.unlock(self._descriptor)
-        # 5. What had the name lies in tmp/ now. Its last reader may be this very process: then a later sweep retires it.
+        # 5. What had the name lies in tmp/ now. Somebody may map it, such as this very process: then a later put retires it,
+        # or a sweep.
         if displaced is not None:
             with suppress(OSError):
-                files.retire(self._root, displaced)
+                files.retire_displaced(self._root, displaced)
 
     def _require_draft(self, error: FileNotFoundError) -> None:
         """Tell what is missing: the run's folder can be made again, the root or what was written cannot.

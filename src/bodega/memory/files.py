@@ -130,7 +130,7 @@ def clear_folder(root: Root, taken: str, until: float = math.inf) -> int:
                     nbytes, segment = _unname(root, path)
                     freed += nbytes
                     if segment is not None:
-                        retire(root, segment)
+                        retire_displaced(root, segment)
         places.remove_folder(taken)
     except FileNotFoundError:
         pass
@@ -192,7 +192,7 @@ def remove(root: Root, path: str) -> int:
     with name_lock(root, path):
         nbytes, segment = _unname(root, path)
     if segment is not None:
-        retire(root, segment)
+        retire_displaced(root, segment)
     return nbytes
 
 
@@ -283,3 +283,19 @@ def retire(root: Root, path: str) -> int:
         raise
     finally:
         locks.release(descriptor)
+
+
+def retire_displaced(root: Root, path: str) -> None:
+    """Retire a segment that this process has taken the name of; where somebody maps it, the next puts try again."""
+    if not retire(root, path):
+        # Not the path: in the root of a group that holds an open folder.
+        root.displaced.append(os.path.basename(path))
+
+
+def retire_waiting(root: Root) -> None:
+    """Try again with some of those that were mapped when they lost their name: with more than a put adds."""
+    for _ in range(min(2, len(root.displaced))):
+        with suppress(IndexError):  # Another thread took it.
+            path = places.join(root.tmp, name := root.displaced.popleft())
+            if not retire(root, path) and places.exists(path):
+                root.displaced.append(name)

@@ -240,8 +240,9 @@ def fault_on_way(root: str, path: str, *, follow: bool) -> RootError | None:
         try:
             mode = os.stat(here, follow_symlinks=is_folder and (follow or depth == 0)).st_mode
         except OSError:
-            if os.path.lexists(here):
-                return no_folder(here)  # A link that leads nowhere.
+            # A link that leads nowhere. What is simply there now may have been made since: the run is put into again.
+            if os.path.islink(here):
+                return no_folder(here)
             return gone(root, here) if is_part else None
         if is_folder and not stat.S_ISDIR(mode):
             return no_folder(here)

@@ -12,9 +12,10 @@ import json
 import os
 import stat
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -53,6 +54,8 @@ LOCK_FILES = (
     "usage", "temporaries", "swept", "settings", *(f"name-{stripe:02}" for stripe in range(64)),
     *(f"transfer-{stripe:04}" for stripe in range(256)), *(f"run-{stripe:02}" for stripe in range(64)),
 )  # fmt: skip
+_MOST_DISPLACED = 4096
+"""Those before them are left to a sweep."""
 _PARENT = 0o755
 _GROUP_FOLDER = 0o2770
 _GROUP_FILE = 0o640
@@ -90,6 +93,10 @@ class Root:
     """Segments whose object is gone are kept for the next puts; on a disk that gains nothing."""
     id: str = ""
     """128 random bits in hexadecimal: another root at the same path has another. None where an old one has no room for it."""
+    displaced: deque[str] = field(
+        default_factory=lambda: deque(maxlen=_MOST_DISPLACED), init=False, compare=False, repr=False
+    )
+    """File names of segments that this process has taken the name of while they were mapped; a put tries to retire them."""
 
     @cached_property
     def runs(self) -> str:

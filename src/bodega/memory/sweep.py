@@ -21,8 +21,6 @@ from bodega.memory.root import Root
 
 INTERVAL = 15.0
 """Seconds between the small sweeps that puts do."""
-_MOST = 32
-"""Left-overs that a small sweep looks at."""
 SHARE = 0.05
 """Seconds that a small sweep takes; what it does not get to, others do."""
 
@@ -55,9 +53,9 @@ def sweep(root: Root, *, empty_pool: bool = False) -> Swept:
 
 
 def sweep_some(root: Root) -> Swept:
-    """Free a few left-overs: the share of a put, so that no timer is needed."""
+    """Free left-overs for a bounded time: the share of a put, so that no timer is needed."""
     until = time.monotonic() + SHARE
-    swept = _free(root, turned(leftovers(root))[:_MOST], until)
+    swept = _free(root, turned(leftovers(root)), until)
     return Swept(swept.files, swept.nbytes + pool.drop_idle(root, until))
 
 
