@@ -18,7 +18,7 @@ from bodega import events
 from bodega.memory.locks import Exclusive
 from bodega.memory.root import Root
 from bodega.tiers.base import Folder, Source, Tier
-from bodega.tiers.record import note_below, recall
+from bodega.tiers.kept import note_below, recall
 from bodega.tiers.stored import Stored
 
 _STRIPES = 256
