@@ -181,13 +181,13 @@ class Eviction:
             StoreFull: it has no room either.
         """
         freed, aim = 0, max(need, folder.capacity // _MARGIN)
-        for entry in folder.by_age():
+        for listed in folder.by_age():
             if freed >= aim:
                 break
-            if entry.pinned or not self._transfers.may_move(entry.run):
+            if listed.pinned or not self._transfers.may_move(listed.run):
                 continue
             try:
-                freed += self.move(folder, entry.run, entry.name)
+                freed += self.move(folder, listed.run, listed.name)
             except (StoreBusy, LayoutError, InvalidName):
                 # On its way already, damaged (whoever asks for it will hear of that), or named before there was a tier
                 # that cannot keep the name.

@@ -165,7 +165,7 @@ def read_whole(tier: str, run: str, name: str, fetch: Fetch) -> Stored:
     return Stored(where, tier, os.stat_result((0,) * 10), fetch.header, description, memory.data)
 
 
-class Entry(NamedTuple):
+class Listed(NamedTuple):
     """An object as a listing of the folder shows it."""
 
     used: int
