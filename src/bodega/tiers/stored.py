@@ -75,7 +75,7 @@ class Stored(NamedTuple):
         )
         memory = Private()
         memory.begin(copied.total)
-        for offset, parts in copied.pieces(buffers, [stream]):
+        for offset, parts in copied.writes(buffers, [stream]):
             memory.write(offset, parts)
         description = self.description._replace(segments=(), buffers=list(copied.buffers), are_plain=True)
         header = parse_header(copied.head, copied.total, self.path)
