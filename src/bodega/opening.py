@@ -106,7 +106,7 @@ def make_options(
 
 
 def open_tiers(root: Root, options: Options) -> TierStack:
-    """Make the tiers of a store, from the lowest to memory: each is told of the one that its objects move down to.
+    """Make the tiers of a store, from the lowest to memory: each is told of the one that its objects are evicted to.
 
     Raises:
         RootError: a folder cannot be used, or is gone with what it held.

@@ -300,7 +300,7 @@ class DirectoryTier:
         return files.evict(self.root, self._path(run, name), status)
 
     def pin(self, run: str, name: str, pinned: bool) -> bool:
-        """Keep an object from being moved to a lower tier, or no longer; returns whether there is one."""
+        """Keep an object from being evicted, or no longer; returns whether there is one."""
         opened = self._open(run, name)
         if opened is None:
             return False

@@ -133,7 +133,7 @@ class Admission:
             try:
                 freed += self._eviction.make_room(self._folder, need - freed)
             except BodegaError as error:
-                raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}", counted) from error
+                raise self.full(name, need, f" Nothing could be evicted to a lower tier: {error}", counted) from error
         return freed
 
     def full(self, name: str, need: int | None, cause: str = "", counted: int = 0) -> StoreFull:

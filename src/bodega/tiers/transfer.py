@@ -45,7 +45,7 @@ class Transfers:
         self._runs.add(run)
 
     def may_move(self, run: str) -> bool:
-        """Whether objects of a run may go down: all who look for them must look there as well."""
+        """Whether objects of a run may be evicted: all who look for them must look there as well."""
         return self._moves_all or run in self._runs
 
     @contextmanager
