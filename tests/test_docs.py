@@ -1,9 +1,13 @@
 """The documentation's examples run, and its links lead somewhere."""
 
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import bodega
+from bodega import memory, tiers
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -19,3 +23,12 @@ def test_python_examples_run(page, root):
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(("package", "prefix"), [(bodega, ""), (tiers, "tiers."), (memory, "")])
+def test_every_module_is_in_the_tables_of_the_architecture(package, prefix):
+    page = (TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    named = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    modules = {prefix + module.name for module in pkgutil.iter_modules(package.__path__)} - {"tiers"}
+    assert not modules - named

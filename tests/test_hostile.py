@@ -67,7 +67,7 @@ def forge(
     folder = Path(store.root) / "runs" / store.run
     folder.mkdir(exist_ok=True)
     with (folder / name).open("wb") as file:
-        for offset, parts in plan.pieces([memoryview(data)]):
+        for offset, parts in plan.writes([memoryview(data)]):
             file.seek(offset)
             file.writelines(part for part in parts if isinstance(part, memoryview))
 

@@ -258,7 +258,7 @@ def show_usage(store: Store, *, as_json: bool) -> None:
 
 def show_settings(root: Root, *, as_json: bool) -> None:
     """Show what a root is set to, without looking at its lower tiers: they may be gone."""
-    from bodega.tiers.record import holds_below, recall
+    from bodega.tiers.kept import holds_below, recall
 
     known = recall(root)
     capacity, spill = known.get("capacity"), [clean(str(each)) for each in known.get("spill", ())]
@@ -275,7 +275,7 @@ def show_settings(root: Root, *, as_json: bool) -> None:
 
 def forget_settings(root: Root, *, as_json: bool) -> None:
     """Let a root have no settings, whatever they are: damaged ones, too."""
-    from bodega.tiers.record import forget, holds_below, recall
+    from bodega.tiers.kept import forget, holds_below, recall
 
     try:
         known = recall(root)

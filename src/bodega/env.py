@@ -73,8 +73,8 @@ OWN = (
     ),
     Variable(
         MINIO_VARIABLE,
-        "Path of MinIO's program, if it is not on the `PATH`, for `bodega.testing` and the benchmarks; without "
-        "it the tests that need it are skipped, and the benchmarks use SeaweedFS.",
+        "Path of MinIO's program, if it is not on the `PATH`, for `bodega.testing` and the benchmarks; where "
+        "there is none, SeaweedFS is used.",
         "you",
     ),
 )

@@ -1,6 +1,6 @@
 """From what is said to the tiers of a store: arguments, the environment and the settings of a root.
 
-What an argument says goes before what the root is set to (see `bodega.tiers.record`). The root itself comes from the
+What an argument says goes before what the root is set to (see `bodega.tiers.kept`). The root itself comes from the
 argument, else from the environment (`bodega.memory.root.open_root`).
 """
 
@@ -21,7 +21,7 @@ from bodega.texts import command
 from bodega.tiers.base import Folder, Tier
 from bodega.tiers.directory import DirectoryTier
 from bodega.tiers.eviction import Eviction
-from bodega.tiers.record import claim, holds_below, recall
+from bodega.tiers.kept import claim, holds_below, recall
 from bodega.tiers.stack import TierStack
 from bodega.tiers.transfer import Transfers
 
@@ -106,7 +106,7 @@ def make_options(
 
 
 def open_tiers(root: Root, options: Options) -> TierStack:
-    """Make the tiers of a store, from the lowest to memory: each is told of the one that its objects move down to.
+    """Make the tiers of a store, from the lowest to memory: each is told of the one that its objects are evicted to.
 
     Raises:
         RootError: a folder cannot be used, or is gone with what it held.

@@ -30,7 +30,7 @@ from bodega.names import is_record, to_filename
 from bodega.opening import Options, Trust, make_options, open_tiers, parse_tiers, with_hints
 from bodega.settings import check_flag, parse_capacity, resolve_run
 from bodega.tiers.base import Tier
-from bodega.tiers.record import adopt, change
+from bodega.tiers.kept import adopt, change
 from bodega.tiers.stack import TierStack
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ def warm_pool(store):
 
 
 def below(*names):
-    """Move objects to the disk: whatever is not read stays there."""
+    """Evict objects to the disk: whatever is not read stays there."""
 
     def act(store):
         for name in names:

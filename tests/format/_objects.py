@@ -20,7 +20,7 @@ def written(plan, buffers, stream=(), *, into=b""):
     """The bytes of a planned object; what is there already is behind what is written."""
     data = bytearray(max(plan.total, len(into)))
     data[: len(into)] = into
-    for offset, parts in plan.pieces(buffers, stream):
+    for offset, parts in plan.writes(buffers, stream):
         for part in parts:
             for view in part.parts() if isinstance(part, layout.Pieces) else (part,):
                 data[offset : offset + view.nbytes] = view

@@ -187,7 +187,7 @@ def test_a_pin_ends_with_its_object(small):
     small.put("x", bytes(BLOCK), pin=True)
     small.put("x", bytes(BLOCK))
     small.put("y", bytes(BLOCK))
-    assert [entry.pinned for entry in small._stack.top.by_age()] == [False, False]
+    assert [each.pinned for each in small._stack.top.by_age()] == [False, False]
 
 
 def test_pinning_brings_an_object_up(small):

@@ -686,7 +686,7 @@ def test_a_name_that_is_on_its_way_is_passed_over(small, monkeypatch):
     assert tier_of(small, "x1") == "disk"
 
 
-def test_a_put_during_a_demotion_of_its_name_wins(small, monkeypatch):
+def test_a_put_during_an_eviction_of_its_name_wins(small, monkeypatch):
     for number in range(7):
         small.put(f"x{number}", block(number))
     began, proceed = threading.Event(), threading.Event()

@@ -66,24 +66,24 @@ def phase_of(workflow: Mapping[str, Any]) -> str:
 def tasks_of(workflow: Mapping[str, Any], now: datetime | None = None) -> list[TaskState]:
     """The tasks that have begun, in the order in which they did."""
     nodes: Mapping[str, Any] = workflow.get("status", {}).get("nodes") or {}
-    tries = {child for node in nodes.values() if node["type"] == "Retry" for child in node.get("children", [])}
+    retried = {child for node in nodes.values() if node["type"] == "Retry" for child in node.get("children", [])}
     states = []
     for key, node in sorted(nodes.items(), key=lambda item: (item[1].get("startedAt") or "", item[1]["name"])):
-        if node["type"] not in {"Pod", "Retry", "Skipped"} or (node["type"] == "Pod" and key in tries):
+        if node["type"] not in {"Pod", "Retry", "Skipped"} or (node["type"] == "Pod" and key in retried):
             continue
-        attempts = (
+        tries = (
             [nodes[child] for child in node.get("children", []) if child in nodes]
             if node["type"] == "Retry"
             else [node]
         )
-        last = attempts[-1] if attempts else node
+        last = tries[-1] if tries else node
         states.append(
             TaskState(
                 name=str(node["displayName"]),
                 phase=str(node.get("phase") or "Pending"),
                 host=last.get("hostNodeName"),
                 seconds=_seconds(node, now or datetime.now(UTC)),
-                tries=len(attempts),
+                tries=len(tries),
                 message=str(last.get("message") or node.get("message") or ""),
                 pod=_pod(last),
                 is_exit=".onExit" in node["name"],

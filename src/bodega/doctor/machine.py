@@ -43,7 +43,7 @@ from bodega.memory.filesystems import FileSystem, filesystem_of
 from bodega.memory.root import MARKER, default_root, open_root
 from bodega.memory.sweep import leftovers
 from bodega.texts import command
-from bodega.tiers.record import recall
+from bodega.tiers.kept import recall
 
 
 def check(root: str | os.PathLike[str] | None = None) -> list[Finding]:

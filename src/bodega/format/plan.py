@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     total: int
     """The object's end in its segment."""
 
-    def pieces(
+    def writes(
         self,
         buffers: Sequence[Buffer],
         stream: Sequence[memoryview] = (),

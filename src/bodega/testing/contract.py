@@ -344,9 +344,9 @@ class FolderContract(TierContract):
             time.sleep(0.02)
         assert tier.open("run", "x") is not None
         assert tier.pin("run", "y", True)
-        assert [(entry.name, entry.pinned) for entry in tier.by_age()] == [("y", True), ("z", False), ("x", False)]
+        assert [(each.name, each.pinned) for each in tier.by_age()] == [("y", True), ("z", False), ("x", False)]
         assert tier.pin("run", "y", False)
-        assert not any(entry.pinned for entry in tier.by_age())
+        assert not any(each.pinned for each in tier.by_age())
 
     def test_a_run_has_a_time_to_live(self, tier: Folder) -> None:
         """Which goes with it from one folder to another, and counts from its last put."""
@@ -645,8 +645,8 @@ def store_machine(
                         assert _same(found.value, self.model[key])
                     seen.add(key)
             assert not raw or seen == self.model.keys()
-            entries = self.store._stack.top.by_age()  # noqa: SLF001
-            assert {(entry.run, entry.name) for entry in entries if entry.pinned} == self.pinned
+            listed = self.store._stack.top.by_age()  # noqa: SLF001
+            assert {(each.run, each.name) for each in listed if each.pinned} == self.pinned
 
         @invariant()
         def bytes_are_counted(self) -> None:

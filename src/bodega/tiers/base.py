@@ -18,7 +18,7 @@ from bodega.format import Encoded, Header, ObjectInfo
 from bodega.memory.root import Root
 
 if TYPE_CHECKING:
-    from bodega.tiers.stored import Entry, Stored
+    from bodega.tiers.stored import Listed, Stored
     from bodega.tiers.writing import FolderWriter
 
 
@@ -184,7 +184,7 @@ class Folder(Tier, Protocol):
             LayoutError: damaged.
         """
 
-    def by_age(self) -> list[Entry]:
+    def by_age(self) -> list[Listed]:
         """All objects, the least recently used first."""
 
     def is_free(self, run: str, name: str) -> bool:

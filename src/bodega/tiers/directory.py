@@ -19,7 +19,7 @@ from bodega.memory.sweep import sweep_at_exit
 from bodega.names import from_filename, is_filename, to_filename
 from bodega.tiers.base import Fetch
 from bodega.tiers.eviction import Admission, Eviction
-from bodega.tiers.stored import Entry, Stored, Whole
+from bodega.tiers.stored import Listed, Stored, Whole
 from bodega.tiers.writing import FolderWriter
 
 SMALL = 64 * 1024
@@ -265,7 +265,7 @@ class DirectoryTier:
             return False
         return info is not None and info.id == identity
 
-    def by_age(self) -> list[Entry]:
+    def by_age(self) -> list[Listed]:
         """All objects, the least recently used first."""
         found = []
         for run in self.run_folders():
@@ -277,7 +277,7 @@ class DirectoryTier:
                             used = max(status.st_atime_ns, status.st_mtime_ns)
                             pinned = bool(status.st_mode & stat.S_ISVTX)
                             nbytes = ledger.pages(status.st_size)
-                            found.append(Entry(used, nbytes, run, from_filename(entry.name), pinned))
+                            found.append(Listed(used, nbytes, run, from_filename(entry.name), pinned))
             except (FileNotFoundError, NotADirectoryError):
                 continue  # Dropped or deleted meanwhile, or no folder at all.
         return sorted(found)
@@ -300,7 +300,7 @@ class DirectoryTier:
         return files.evict(self.root, self._path(run, name), status)
 
     def pin(self, run: str, name: str, pinned: bool) -> bool:
-        """Keep an object from being moved to a lower tier, or no longer; returns whether there is one."""
+        """Keep an object from being evicted, or no longer; returns whether there is one."""
         opened = self._open(run, name)
         if opened is None:
             return False

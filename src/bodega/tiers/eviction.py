@@ -7,7 +7,7 @@ Each folder (memory, and a disk below it) has an `Admission`, which a draft asks
    them (`Admission.make_room`): by what the file system has free, by the memory limit of the container, and by the
    capacity.
 3. What is lacking comes from the pool of warm segments; then from the least recently used objects, which an `Eviction`
-   moves to the tier below, where there is one. Where all of that would not do, nothing moves.
+   moves to the tier below, where there is one. Where all bytes of the root together would not do, nothing moves.
 4. A sweep frees what crashes have left, and counts anew.
 5. Then it is `StoreFull`, and the draft leaves nothing behind. The stack goes on in the tier below
    (`bodega.tiers.stack.TierStack.put`), where the same happens again; object storage takes all.
@@ -119,7 +119,7 @@ class Admission:
             )
 
     def _free(self, need: int, name: str, counted: int) -> int:
-        """Give bytes back: of the pool first, then of objects that can move; none where all would not do.
+        """Give bytes back: of the pool first, then of objects that can move; none where all bytes of the root would not do.
 
         Args:
             need: how many.
@@ -133,7 +133,7 @@ class Admission:
             try:
                 freed += self._eviction.make_room(self._folder, need - freed)
             except BodegaError as error:
-                raise self.full(name, need, f" Nothing could be moved to a lower tier: {error}", counted) from error
+                raise self.full(name, need, f" Nothing could be evicted to a lower tier: {error}", counted) from error
         return freed
 
     def full(self, name: str, need: int | None, cause: str = "", counted: int = 0) -> StoreFull:
@@ -181,13 +181,13 @@ class Eviction:
             StoreFull: it has no room either.
         """
         freed, aim = 0, max(need, folder.capacity // _MARGIN)
-        for entry in folder.by_age():
+        for listed in folder.by_age():
             if freed >= aim:
                 break
-            if entry.pinned or not self._transfers.may_move(entry.run):
+            if listed.pinned or not self._transfers.may_move(listed.run):
                 continue
             try:
-                freed += self.move(folder, entry.run, entry.name)
+                freed += self.move(folder, listed.run, listed.name)
             except (StoreBusy, LayoutError, InvalidName):
                 # On its way already, damaged (whoever asks for it will hear of that), or named before there was a tier
                 # that cannot keep the name.

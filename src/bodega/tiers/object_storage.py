@@ -58,7 +58,7 @@ _HOPELESS = re.compile(r"status code: (401|403|404(?!.*NoSuchUpload)|416)\b", re
 """Answers that stay the same, where obstore has no error of their own for them."""
 
 
-class Piece(NamedTuple):
+class Range(NamedTuple):
     """A range of an object."""
 
     data: memoryview
@@ -71,7 +71,7 @@ class Piece(NamedTuple):
 class Download:
     """An object on its way out of object storage."""
 
-    def __init__(self, tier: ObjectStorageTier, run: str, name: str, first: Piece) -> None:
+    def __init__(self, tier: ObjectStorageTier, run: str, name: str, first: Range) -> None:
         self._tier, self._run, self._name, self._e_tag = tier, run, name, first.e_tag
         self._head = first.data
         self.header = parse_header(first.data, first.size, tier.where(run, name))
@@ -313,7 +313,7 @@ class ObjectStorageTier:
 
         return self.attempt(newest, run, "", "listed")
 
-    def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Piece:
+    def read(self, run: str, name: str, start: int, end: int, e_tag: str | None = None) -> Range:
         """A range of an object, in one request and one try.
 
         Args:
@@ -327,7 +327,7 @@ class ObjectStorageTier:
         if e_tag is not None:
             options["if_match"] = e_tag
         result = self._obstore().get(self._opened(), self._key(run, name), options=options)
-        return Piece(memoryview(result.bytes()), int(result.meta["size"]), result.meta["e_tag"])
+        return Range(memoryview(result.bytes()), int(result.meta["size"]), result.meta["e_tag"])
 
     def attempt(self, action: Callable[[], _Result], run: str, name: str, done: str) -> _Result:
         """Do a request, again after a while where it failed for a reason that may pass.
@@ -387,10 +387,10 @@ class ObjectStorageTier:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._address, self._options)
 
-    def _first(self, run: str, name: str, length: int) -> Piece | None:
+    def _first(self, run: str, name: str, length: int) -> Range | None:
         from obstore import exceptions
 
-        def read() -> Piece:
+        def read() -> Range:
             try:
                 return self.read(run, name, 0, length)
             except exceptions.GenericError as error:

@@ -1,7 +1,7 @@
 """Tiers one above the other: memory, then a disk, then object storage.
 
-An object is put into memory, moves down when room is needed (a copy first, then the name above goes), and comes up
-again when it is read. A copy below stays when its object comes up, so that moving it down again costs nothing. What is
+An object is put into memory, is evicted when room is needed (a copy first, then the name above goes), and comes up
+again when it is read. A copy below stays when its object comes up, so that evicting it again costs nothing. What is
 full, and what moves then, is in `bodega.tiers.eviction`; the locks under which it moves in `bodega.tiers.transfer`.
 """
 
@@ -57,7 +57,7 @@ class TierStack:
         self.folders, self.remote, self.transfers = tuple(folders), remote, transfers
         self.top, *disks = folders
         self.lower: tuple[Tier, ...] = (*disks, remote) if remote is not None else tuple(disks)
-        """What objects move down to, the fastest first. The last one is the durable tier."""
+        """What objects are evicted to, the fastest first. The last one is the durable tier."""
         self._disks = disks
         self._tiers: tuple[Tier, ...] = (self.top, *self.lower)
         self._oldest = 0
@@ -197,7 +197,7 @@ class TierStack:
                     if not pinned:
                         return
                     self.transfers.copy_up(below, self.top, run, name)
-                    # Before the transfer is over, so that nothing moves it down in between.
+                    # Before the transfer is over, so that nothing evicts it in between.
                     self.top.pin(run, name, pinned)
                     return
         raise self._not_found(run, name)
@@ -431,8 +431,8 @@ class TierStack:
             return True
         # What was the oldest once is older still than what is now: mostly no folder has to be read.
         if stored.status.st_atime_ns > self._oldest:
-            entries = self.top.by_age()
-            self._oldest = entries[0].used if entries else 0
+            listed = self.top.by_age()
+            self._oldest = listed[0].used if listed else 0
         return stored.status.st_atime_ns > self._oldest
 
     def _persist(self, folder: Folder, run: str, name: str) -> bool:

@@ -75,7 +75,7 @@ class Stored(NamedTuple):
         )
         memory = Private()
         memory.begin(copied.total)
-        for offset, parts in copied.pieces(buffers, [stream]):
+        for offset, parts in copied.writes(buffers, [stream]):
             memory.write(offset, parts)
         description = self.description._replace(segments=(), buffers=list(copied.buffers), are_plain=True)
         header = parse_header(copied.head, copied.total, self.path)
@@ -165,7 +165,7 @@ def read_whole(tier: str, run: str, name: str, fetch: Fetch) -> Stored:
     return Stored(where, tier, os.stat_result((0,) * 10), fetch.header, description, memory.data)
 
 
-class Entry(NamedTuple):
+class Listed(NamedTuple):
     """An object as a listing of the folder shows it."""
 
     used: int

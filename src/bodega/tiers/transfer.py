@@ -1,7 +1,7 @@
 """Objects on their way between the tiers of one store, and the locks under which they move.
 
-Whatever touches a lower tier holds the transfer lock of the name: of put, delete, demotion and promotion of one name
-only one happens at a time on a host. Reads that find their object in memory take no such lock. A demotion never
+Whatever touches a lower tier holds the transfer lock of the name: of put, delete, eviction and promotion of one name
+only one happens at a time on a host. Reads that find their object in memory take no such lock. An eviction never
 waits for one, so two puts that make room at once cannot wait for each other. With it goes the shared lock of the run,
 which whoever drops the run has for himself.
 """
@@ -18,7 +18,7 @@ from bodega import events
 from bodega.memory.locks import Exclusive
 from bodega.memory.root import Root
 from bodega.tiers.base import Folder, Source, Tier
-from bodega.tiers.record import note_below, recall
+from bodega.tiers.kept import note_below, recall
 from bodega.tiers.stored import Stored
 
 _STRIPES = 256
@@ -45,7 +45,7 @@ class Transfers:
         self._runs.add(run)
 
     def may_move(self, run: str) -> bool:
-        """Whether objects of a run may go down: all who look for them must look there as well."""
+        """Whether objects of a run may be evicted: all who look for them must look there as well."""
         return self._moves_all or run in self._runs
 
     @contextmanager

@@ -201,7 +201,7 @@ class Composition:
             buffers = [self._watched(buffer, number) for number, buffer in enumerate(buffers, len(self._buffers))]
             lengths[:0] = [length_of(extents) for extents in self._buffers]
             digests = partial(self._digests.block, info.id, text, stream[0], lengths)
-        for offset, parts in self.plan.pieces(buffers, self._stream, digests):
+        for offset, parts in self.plan.writes(buffers, self._stream, digests):
             self._out.write(offset, parts)
         return info
 

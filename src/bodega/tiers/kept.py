@@ -94,7 +94,7 @@ def claim(lower: Root, owner: Root) -> None:
         if found is None and not _is_empty(lower):
             raise SettingsError(
                 f"The folder {lower.path} is the root of a store that has objects, and not a lower tier: they would be "
-                "taken for what was moved down, and dropped with it. Name another folder (spill=)."
+                "taken for what was evicted, and dropped with it. Name another folder (spill=)."
             )
         _write(lower, _OWNER, {"root": here})
 
