@@ -47,8 +47,10 @@ def counted(store):
 @pytest.mark.parametrize("gets", [1, 2, 5])
 def test_what_a_process_holds_to_its_end_goes_with_it(store, gets, change):
     code = f"store['x'] = np.zeros(2 << 20, 'u1'); held = [store['x'] for _ in range({gets})]; {change}\n"
+    # Where names cannot be exchanged, what is replaced has none from then on, in tmp/ either.
+    stays = store._root.capabilities.exchange or not change.startswith("store[")
     with process(store, code + WAIT):
-        assert store.usage().leftovers == 1
+        assert store.usage().leftovers == stays
     assert store.usage().leftovers == 0
     assert counted(store) == sum(ledger.pages(path.stat().st_size) for path in store.root.glob("runs/*/*"))
 
