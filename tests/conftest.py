@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from hypothesis import HealthCheck, settings
 import bodega
 
 os.environ["DO_NOT_TRACK"] = "1"
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # A shell starts its background jobs so, and what is started from here would inherit it: no Ctrl-C could be tried.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 # How fast a machine is says nothing about what is right; and the stores that examples share are made for that.
 settings.register_profile(
     "bodega", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
