@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bodega.codecs import Sink
 from bodega.format import Encoded, Header, ObjectInfo
@@ -57,7 +57,7 @@ class Source(Protocol):
 class Writer(Protocol):
     """An object on its way into a tier. Leaving its context without `publish` leaves nothing behind."""
 
-    def __enter__(self) -> Writer:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         """The writer itself."""
 
     def __exit__(

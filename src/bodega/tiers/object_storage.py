@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count, islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from bodega.codecs import Sink
 from bodega.env import KEDRO_METHOD_VARIABLE
@@ -119,7 +119,7 @@ class Upload:
         self._tier, self._run, self._name = tier, run, name
         self._resent: Resent | None = None
 
-    def __enter__(self) -> Upload:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from bodega.errors import StoreFull
 from bodega.format import Buffer, Encoded, ObjectInfo
@@ -30,7 +31,7 @@ class Growing:
         # Sealed wherever it lies: where it will be published is not known yet, and below memory an object needs its digest.
         self._writer = self.folder.begin(run, name, seal=True)
 
-    def __enter__(self) -> Growing:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         try:
             self._writer.begin()
         except BaseException as error:

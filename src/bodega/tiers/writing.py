@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bodega.codecs import Sink
 from bodega.errors import BodegaError, NotShareable, StoreFull
@@ -249,7 +249,7 @@ class FolderWriter:
         self._draft = Draft(admission.root, admission, name, place)
         self._composition = Composition(self._draft, seal=seal)
 
-    def __enter__(self) -> FolderWriter:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
