@@ -88,9 +88,7 @@ class Draft:
         # What fails here the next sweep finds, and the error that led here is the one to hear of.
         with suppress(OSError):
             if self._path is not None:
-                with ledger.Count(self._root) as count:
-                    places.unlink(self._path)
-                    count.add(-self._counted)
+                pool.unlink(self._root, self._path, self._counted)
 
     def begin(self, need: int, *, grows: bool = False) -> None:
         """Find a segment: a warm one that fits, else a new one.

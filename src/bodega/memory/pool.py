@@ -165,11 +165,16 @@ def drop(root: Root, name: str) -> int:
 
 def remove(root: Root, path: str, descriptor: Descriptor) -> int:
     """Free a segment whose exclusive lock the caller holds; returns its bytes."""
-    nbytes = ledger.pages(os.fstat(descriptor.number).st_size)
+    return unlink(root, path, os.fstat(descriptor.number).st_size)
+
+
+def unlink(root: Root, path: str, nbytes: int) -> int:
+    """Take away a segment that nobody will open by its path any more, and its bytes off the count; returns these."""
+    freed = ledger.pages(nbytes)
     with ledger.Count(root) as count:
         places.unlink(path)
-        count.add(-nbytes)
-    return nbytes
+        count.add(-freed)
+    return freed
 
 
 def drain(root: Root, need: int | None = None) -> int:

@@ -88,9 +88,7 @@ def _let_go(root: Root, held: set[tuple[int, int]]) -> None:
             status = places.status(path)
             # What is being written nobody maps: so what is mapped and lies here was displaced, and is never opened again.
             if (status.st_dev, status.st_ino) in held:
-                with ledger.Count(root) as count:
-                    places.unlink(path)
-                    count.add(-ledger.pages(status.st_size))
+                pool.unlink(root, path, status.st_size)
 
 
 def is_due(root: Root) -> bool:
