@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kedro.io import AbstractDataset, MemoryDataset, SharedMemoryDataset
@@ -68,15 +69,20 @@ def decide(
     if isinstance(dataset, BodegaDataset):
         return Decision("store")
 
+    @cache
+    def is_made() -> bool:
+        return is_made_here or maker(stored_name(name)) is not None
+
     def is_available() -> bool:
         # The store is asked last: it may be on object storage, which not every command can reach.
-        return is_made_here or maker(stored_name(name)) is not None or stored_name(name) in stored
+        return is_made() or stored_name(name) in stored
 
-    if dataset is None if is_left_out is None else is_left_out:
+    if is_left_out is None:
+        is_left_out = dataset is None
+    if is_left_out:
         if rules.covers(name) and is_available():
             return Decision("store")
-        is_made = is_made_here or maker(stored_name(name)) is not None
-        return Decision("memory" if is_made else "nowhere", refusal="apart" if apart and is_made_here else None)
+        return Decision("memory" if is_made() else "nowhere", refusal="apart" if apart and is_made_here else None)
     is_in_memory = isinstance(dataset, IN_MEMORY)
     if dataset is not None and is_in_memory and not is_made_here and dataset.exists():
         # The caller's own data. Each worker would get a pickled copy of it: let them map one object instead.
